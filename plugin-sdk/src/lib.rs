@@ -1,1 +1,75 @@
-//! Placeholder.
+//! Write a plugin for pixelboy: one `impl` block, one attribute per opcode.
+//!
+//! ```
+//! use pixelboy_plugin::prelude::*;
+//!
+//! /// Greets people.
+//! #[plugin]
+//! impl Hello {
+//!     /// Says hello.
+//!     ///
+//!     /// Returns: the greeting.
+//!     #[op]
+//!     fn hello(
+//!         /// Whom to greet.
+//!         #[default("world")]
+//!         name: String,
+//!     ) -> Result<String> {
+//!         Ok(format!("hello, {name}"))
+//!     }
+//! }
+//! ```
+//!
+//! That is the whole plugin: the opcode table that clients see (names, types, defaults, choices, ranges, docs) comes
+//! from the signatures. See [`plugin`] for all that can be written there.
+//!
+//! A handler runs in a transaction: what it writes, shows or plays is *staged*, becomes real when it returns `Ok`, and is
+//! dropped when it returns an error, panics or runs out of time. One call at a time runs in a plugin, so there is
+//! nothing to lock; what must outlive a call belongs in [`kv`] or [`store`], statics are lost at a reload.
+//!
+//! A plugin can use only what `config.toml` grants it (`allow = ["store", "display"]`); [`log`](mod@log) needs no grant.
+//! There is no WASI here: no clock but [`Call::now_ms`], no files but [`store`], no threads.
+
+// What a handler works with.
+mod argument;
+mod data;
+mod failure;
+mod reply;
+mod value;
+
+// What the host offers, one module for each interface of the contract.
+pub mod audio;
+pub mod client;
+pub mod display;
+pub mod kv;
+pub mod log;
+pub mod probe;
+pub mod settings;
+pub mod store;
+pub mod timer;
+
+// How a plugin meets the host.
+#[doc(hidden)]
+pub mod bindings;
+#[doc(hidden)]
+pub mod guest;
+mod nodes;
+#[doc(hidden)]
+pub mod table;
+
+pub use argument::Argument;
+pub use bindings::pixelboy::plugin::calls::Call;
+pub use client::Answer;
+pub use data::{Data, Digest};
+pub use failure::{Failure, Result};
+pub use pixelboy_plugin_macros::plugin;
+pub use reply::{IntoReply, Reply, later};
+pub use value::{Map, Value};
+
+/// What a plugin's first line brings in.
+pub mod prelude {
+    pub use crate::{
+        Answer, Call, Data, Digest, Failure, IntoReply as _, Map, Reply, Result, Value, later, map,
+        plugin,
+    };
+}
