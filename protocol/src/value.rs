@@ -1,0 +1,193 @@
+//! The values that requests and replies carry.
+//! Invariant: nesting, number and size are checked while decoding and while encoding, before memory is taken.
+//! Not here: which values an opcode takes (`arguments`).
+
+mod convert;
+mod display;
+
+use crate::codec::{Field, Reader, Writer, body, put_list};
+use crate::error::{EncodeError, WireError};
+
+/// One value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Value {
+    /// Nothing.
+    #[default]
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number; NaN and the infinities too.
+    Float(f64),
+    /// At most 64 KiB of UTF-8.
+    Text(String),
+    /// At most 64 KiB.
+    Bytes(Vec<u8>),
+    /// Values in order.
+    List(Vec<Value>),
+    /// Values by name; names are unique, their order is kept.
+    Map(Vec<(String, Value)>),
+    /// The number of a finished upload of this client, in requests.
+    Upload(u64),
+    /// Bytes to be fetched, in replies.
+    Blob(Blob),
+}
+
+body! {
+    /// Bytes of a reply that are to be fetched with `OpenDownload`; they live as long as the session.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    Blob {
+        /// For `OpenDownload`.
+        id: u64,
+        /// In bytes.
+        length: u64,
+        /// Where known.
+        sha256: Option<[u8; 32]>,
+    }
+}
+
+impl Value {
+    /// The name of its type, as error messages show it: `null bool int float text bytes list map upload blob`.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "bool",
+            Self::Int(_) => "int",
+            Self::Float(_) => "float",
+            Self::Text(_) => "text",
+            Self::Bytes(_) => "bytes",
+            Self::List(_) => "list",
+            Self::Map(_) => "map",
+            Self::Upload(_) => "upload",
+            Self::Blob(_) => "blob",
+        }
+    }
+}
+
+impl<'a> Field<'a> for Value {
+    const LEAST_BYTES: usize = 1;
+
+    fn put(&self, to: &mut Writer<'_>) -> Result<(), EncodeError> {
+        match self {
+            Self::Null => to.byte(0),
+            Self::Bool(value) => {
+                to.byte(1);
+                value.put(to)?;
+            }
+            Self::Int(value) => {
+                to.byte(2);
+                value.put(to)?;
+            }
+            Self::Float(value) => {
+                to.byte(3);
+                value.put(to)?;
+            }
+            Self::Text(text) => {
+                to.admit_inline(text.len())?;
+                to.byte(4);
+                to.bytes(text.as_bytes())?;
+            }
+            Self::Bytes(bytes) => {
+                to.admit_inline(bytes.len())?;
+                to.byte(5);
+                to.bytes(bytes)?;
+            }
+            Self::List(list) => {
+                to.byte(6);
+                put_nested(list, to)?;
+            }
+            Self::Map(entries) => {
+                if !keys_are_unique(entries) {
+                    return Err(EncodeError::DuplicateKey);
+                }
+                to.byte(7);
+                put_nested(entries, to)?;
+            }
+            Self::Upload(transfer) => {
+                to.byte(8);
+                to.varint(*transfer);
+            }
+            Self::Blob(blob) => {
+                to.byte(9);
+                blob.put(to)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn get(from: &mut Reader<'a>) -> Result<Self, WireError> {
+        Ok(match from.varint(32)? {
+            0 => Self::Null,
+            1 => Self::Bool(Field::get(from)?),
+            2 => Self::Int(Field::get(from)?),
+            3 => Self::Float(Field::get(from)?),
+            4 => {
+                let text = from.text()?;
+                from.admit_inline(text.len())?;
+                Self::Text(text.to_owned())
+            }
+            5 => {
+                let bytes = from.bytes()?;
+                from.admit_inline(bytes.len())?;
+                Self::Bytes(bytes.to_owned())
+            }
+            6 => Self::List(get_nested(from)?),
+            7 => {
+                let entries: Vec<(String, Self)> = get_nested(from)?;
+                if !keys_are_unique(&entries) {
+                    return Err(WireError::DuplicateKey);
+                }
+                Self::Map(entries)
+            }
+            8 => Self::Upload(Field::get(from)?),
+            9 => Self::Blob(Field::get(from)?),
+            variant => {
+                return Err(WireError::BadVariant {
+                    of: "value",
+                    variant,
+                });
+            }
+        })
+    }
+
+    fn admit(from: &mut Reader<'a>, count: usize) -> Result<(), WireError> {
+        from.admit_nodes(count)
+    }
+
+    fn admit_put(to: &mut Writer<'_>, count: usize) -> Result<(), EncodeError> {
+        to.admit_nodes(count)
+    }
+}
+
+fn put_nested<'a, T: Field<'a>>(list: &[T], to: &mut Writer<'_>) -> Result<(), EncodeError> {
+    to.depth_left = to.depth_left.checked_sub(1).ok_or(EncodeError::TooDeep)?;
+    put_list(list, to)?;
+    to.depth_left += 1;
+    Ok(())
+}
+
+fn get_nested<'a, T: Field<'a>>(from: &mut Reader<'a>) -> Result<Vec<T>, WireError> {
+    from.depth_left = from.depth_left.checked_sub(1).ok_or(WireError::TooDeep)?;
+    let list = Field::get(from)?;
+    from.depth_left += 1;
+    Ok(list)
+}
+
+/// Compares each with each while that is quick, otherwise sorts.
+pub(crate) fn keys_are_unique<T>(entries: &[(String, T)]) -> bool {
+    if entries.len() <= 8 {
+        return entries.iter().enumerate().all(|(index, (key, _))| {
+            entries
+                .iter()
+                .skip(index + 1)
+                .all(|(other, _)| key != other)
+        });
+    }
+    let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_str()).collect();
+    keys.sort_unstable();
+    keys.iter()
+        .zip(keys.iter().skip(1))
+        .all(|(key, next)| key != next)
+}
