@@ -14,7 +14,7 @@ sine() { # seconds, rate, more ffmpeg arguments
     ffmpeg -v error -y -f lavfi -i "sine=frequency=440:sample_rate=$rate:duration=$seconds" -map_metadata -1 -fflags +bitexact "$@"
 }
 sine 3 44100 "$work/tone.wav"
-lame --quiet -m m -b 48 --resample 44.1 --add-id3v2 --tt "Tone" --ta "pixelboy" --ti cover.jpg "$work/tone.wav" tone.mp3
+lame --quiet -m m -b 56 --resample 44.1 --add-id3v2 --tt "Tone" --ta "pixelboy" --ti cover.jpg "$work/tone.wav" tone.mp3
 rm cover.jpg
 sine 1 11025 -ac 1 -c:a pcm_s16le tone.wav
 sine 2 22050 -ac 1 -c:a flac -compression_level 12 tone.flac

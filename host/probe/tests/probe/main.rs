@@ -1,0 +1,5 @@
+//! Probes real media, malformed ones and noise.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod dump;
+mod support;
