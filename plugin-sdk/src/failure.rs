@@ -83,6 +83,8 @@ codes! {
     bad_arguments = "bad-arguments";
     /// There is no such thing.
     not_found = "not-found";
+    /// It is there already.
+    exists = "exists";
     /// The bytes are not what this takes, or are broken.
     unsupported_media = "unsupported-media";
     /// More than fits.
@@ -91,6 +93,10 @@ codes! {
     no_space = "no-space";
     /// A path that no file can have.
     bad_path = "bad-path";
+    /// Too much at once; try later.
+    busy = "busy";
+    /// Not possible as things are; the message tells what to do first.
+    bad_state = "bad-state";
     /// There is no sound to act on.
     nothing_playing = "nothing-playing";
     /// The device has no display or no speaker.

@@ -25,7 +25,8 @@
 //!
 //! A handler runs in a transaction: what it writes, shows or plays is *staged*, becomes real when it returns `Ok`, and is
 //! dropped when it returns an error, panics or runs out of time. One call at a time runs in a plugin, so there is
-//! nothing to lock; what must outlive a call belongs in [`kv`] or [`store`], statics are lost at a reload.
+//! nothing to lock; what must outlive a call belongs in [`kv`] or [`store`], since statics may be lost between any two
+//! calls. A handle such as [`Data`] is good during the call it was got in.
 //!
 //! A plugin can use only what `config.toml` grants it (`allow = ["store", "display"]`); [`log`](mod@log) needs no grant.
 //! There is no WASI here: no clock but [`Call::now_ms`], no files but [`store`], no threads.
@@ -63,13 +64,13 @@ pub use client::Answer;
 pub use data::{Data, Digest};
 pub use failure::{Failure, Result};
 pub use pixelboy_plugin_macros::plugin;
-pub use reply::{IntoReply, Reply, later};
+pub use reply::{IntoReply, Reply, complete, later};
 pub use value::{Map, Value};
 
 /// What a plugin's first line brings in.
 pub mod prelude {
     pub use crate::{
-        Answer, Call, Data, Digest, Failure, IntoReply as _, Map, Reply, Result, Value, later, map,
-        plugin,
+        Answer, Call, Data, Digest, Failure, IntoReply as _, Map, Reply, Result, Value, complete,
+        later, map, plugin,
     };
 }

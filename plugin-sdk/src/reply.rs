@@ -1,6 +1,8 @@
 //! What a handler gives back: values, or a promise to answer later.
 
-use crate::{Map, Value};
+use crate::bindings::pixelboy::plugin::calls;
+use crate::failure::FromHost as _;
+use crate::{Failure, Map, Result, Value, nodes};
 
 /// A reply: values now, or a token that a later operation completes.
 #[derive(Debug)]
@@ -12,11 +14,23 @@ pub enum Reply {
 }
 
 /// Commits what this operation staged and leaves the answer to a later one, which calls
-/// [`client::complete`](crate::client::complete) with this token (from [`Call::token`](crate::Call::token)).
+/// [`complete`] with this token (from [`Call::token`](crate::Call::token)).
 ///
 /// It holds nobody up. A token lost in a crash answers `interrupted`.
 pub fn later(token: u64) -> Reply {
     Reply::Later(token)
+}
+
+/// Answers the operation that returned [`later`] with this token; `not-found` where nobody waits for it any more.
+pub fn complete<T: IntoReply>(token: u64, reply: Result<T>) -> Result<()> {
+    let reply = match reply.map(IntoReply::into_reply) {
+        Ok(Reply::Done(values)) => Ok(nodes::encode(values)),
+        Ok(Reply::Later(_)) => {
+            Err(Failure::failed("a token can't be completed with `later`").into_host())
+        }
+        Err(failure) => Err(failure.into_host()),
+    };
+    calls::complete(token, reply).or_failure()
 }
 
 /// What a handler can return in its `Ok`: nothing, a value, a tuple of values, a [`Map`], or a [`Reply`].

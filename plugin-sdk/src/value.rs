@@ -97,10 +97,16 @@ impl Map {
 impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
         let mut map = Self::new();
-        for (name, value) in entries {
-            map.insert(name, value);
-        }
+        map.extend(entries);
         map
+    }
+}
+
+impl<N: Into<String>, V: Into<Value>> Extend<(N, V)> for Map {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, entries: I) {
+        for (name, value) in entries {
+            self.insert(name, value);
+        }
     }
 }
 

@@ -1,34 +1,43 @@
-//! Shows stored pictures and animations.
+//! Shows stored pictures and animations on the device's display.
+//! Invariant: only a stored file is shown. How it is scaled and timed is the host's work.
 
+use pixelboy_plugin::display;
 use pixelboy_plugin::prelude::*;
-use pixelboy_plugin::{display, store};
+use pixelboy_plugin::store::{self, File};
 
 /// Shows stored pictures and animations on the device's display.
 #[plugin]
 impl ShowGif {
-    /// Shows a stored picture; of an animation its first frame.
+    /// Shows a stored picture; of an animation the first frame.
     ///
-    /// Returns: {shown}, the path.
+    /// Returns: {shown}: the path.
     #[op]
     fn ri(
-        /// The picture, as it was stored by si or sg.
+        /// The picture, as it was stored by `si` or `sg`.
         path: String,
     ) -> Result<Map> {
+        visible("ri", &path)?;
         display::show(&path)?;
         Ok(map! { shown: path })
     }
 
     /// Plays a stored animation.
     ///
-    /// Returns: {shown, fps}, the path and the frames per second; null for the file's own timing.
+    /// Returns: {shown, fps}: the path, and the speed it was stored with; null for the file's own timing.
     #[op]
     fn rg(
-        /// The animation, as it was stored by sg or si.
+        /// The animation, as it was stored by `sg` or `si`.
         path: String,
     ) -> Result<Map> {
-        let fps = store::open(&path)?
+        let file = visible("rg", &path)?;
+        if file.kind() == "image" {
+            return Err(Failure::unsupported_media(format!(
+                "rg plays an animation, {path:?} is a picture; use ri"
+            )));
+        }
+        let fps = file
             .property("fps")
-            .and_then(|fps| fps.parse::<f64>().ok());
+            .and_then(|text| text.parse::<f64>().ok());
         display::play(&path, fps, None)?;
         Ok(map! { shown: path, fps })
     }
@@ -37,5 +46,25 @@ impl ShowGif {
     #[op]
     fn clear() -> Result<()> {
         display::clear()
+    }
+}
+
+/// The file, unless it is known that there is nothing to see in it.
+fn visible(op: &str, path: &str) -> Result<File> {
+    let store = if op == "rg" { "sg" } else { "si" };
+    let missing = || {
+        Failure::not_found(format!(
+            "there is no file {path:?}; store it first with {store}"
+        ))
+    };
+    let file = store::find(path)?.ok_or_else(missing)?;
+    match file.kind().as_str() {
+        "audio" => Err(Failure::unsupported_media(format!(
+            "{op} shows pictures, {path:?} is sound; play it with rm"
+        ))),
+        "text" => Err(Failure::unsupported_media(format!(
+            "{op} shows pictures, {path:?} is text"
+        ))),
+        _ => Ok(file),
     }
 }
