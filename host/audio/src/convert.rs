@@ -48,11 +48,6 @@ impl Converter {
         }
     }
 
-    /// The format it takes.
-    pub(crate) fn from(&self) -> Format {
-        self.from
-    }
-
     /// Converts whole interleaved frames and appends the result to `out`.
     pub(crate) fn feed(&mut self, frames: &[f32], out: &mut Vec<f32>) {
         match &mut self.resampler {

@@ -37,7 +37,7 @@ pub(crate) struct Reel {
     pub(crate) begin: Duration,
     pub(crate) format: Format,
     /// Set when nobody wants it any more; the decoder gives up.
-    pub(crate) cancelled: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     pub(crate) paused: AtomicBool,
     ring: Ring,
     frames_taken: AtomicU64,
@@ -143,11 +143,11 @@ impl Reel {
         self.feeder.unpark();
     }
 
-    /// Decoder's side: adds whole frames, waiting for room. False when nobody wants them any more.
+    /// Decoder's side: adds whole frames, waiting for room. False when nobody wants any more.
     pub(crate) fn feed(&self, samples: &[f32]) -> bool {
         let block = (self.ring.capacity() / 8 / self.format.channels).max(1) * self.format.channels;
         for part in samples.chunks(block) {
-            while !self.cancelled.load(Ordering::Acquire) && !self.ring.push(part) {
+            while !self.is_cancelled() && !self.ring.push(part) {
                 self.feeder_waits.store(true, Ordering::SeqCst);
                 // Look again: the output may have made room before it could see that somebody waits.
                 if self.ring.free() < part.len() {
@@ -155,11 +155,12 @@ impl Reel {
                 }
                 self.feeder_waits.store(false, Ordering::SeqCst);
             }
-            if self.cancelled.load(Ordering::Acquire) {
-                return false;
-            }
         }
-        true
+        !self.is_cancelled()
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
     }
 
     /// Decoder's side: there is no more, for this reason if it is not the end of the piece.
