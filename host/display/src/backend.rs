@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::time::Instant;
 
 use crate::frame::Frame;
-use crate::settings::{Choice, Look};
+use crate::settings::Choice;
 
 /// One row of the table of backends.
 #[derive(Debug)]
@@ -23,9 +23,12 @@ pub struct Backend {
     pub help: &'static str,
     /// Whether the options make sense, without touching anything.
     pub(crate) check: fn(options: &str) -> Result<(), String>,
-    /// Opens the panel; `Err` says for a person why there is none.
-    pub(crate) open: fn(options: &str, look: &Look) -> Result<Box<dyn Panel>, String>,
+    /// Opens the panel.
+    pub(crate) open: fn(options: &str) -> Opened,
 }
+
+/// A panel, or for a person why there is none.
+pub(crate) type Opened = Result<Box<dyn Panel>, String>;
 
 /// Every backend there is.
 pub const BACKENDS: &[Backend] = &[
@@ -73,7 +76,7 @@ pub(crate) enum Delivery {
 }
 
 /// Opens what was chosen; without a panel it is `none`, said once.
-pub(crate) fn open(choice: &Choice, look: &Look) -> (&'static str, Box<dyn Panel>) {
+pub(crate) fn open(choice: &Choice) -> (&'static str, Box<dyn Panel>) {
     let none: Box<dyn Panel> = Box::new(none::NoPanel);
     let (backend, options) = match choice {
         Choice::Named(backend, options) => (*backend, options.as_str()),
@@ -86,7 +89,7 @@ pub(crate) fn open(choice: &Choice, look: &Look) -> (&'static str, Box<dyn Panel
             return (none::BACKEND.name, none);
         }
     };
-    match (backend.open)(options, look) {
+    match (backend.open)(options) {
         Ok(panel) => (backend.name, panel),
         Err(reason) => {
             tracing::warn!(display = backend.name, %reason, "no display: pictures are not shown");

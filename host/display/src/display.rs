@@ -56,7 +56,7 @@ impl Display {
             DisplaySettings::nowhere()
         });
         let size = look.logical_size();
-        let (backend, panel) = backend::open(&choice, &look);
+        let (backend, panel) = backend::open(&choice);
         let (orders, incoming) = sync_channel(limits::MAX_WAITING_SCENES);
         let (events, _) = broadcast::channel(EVENT_BACKLOG);
         let current = Current::default();

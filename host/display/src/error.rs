@@ -21,6 +21,9 @@ pub enum DisplayError {
         /// The decoder's own words.
         reason: String,
     },
+    /// The decoder panicked; the display goes on.
+    #[error("the picture is damaged in a way that its decoder cannot handle")]
+    DecoderGaveUp,
     /// The picture would need too much memory.
     #[error(
         "the picture is {width} x {height} pixels; at most {max_pixels} pixels and {} a side are shown, so make it smaller",

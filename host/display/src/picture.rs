@@ -157,3 +157,122 @@ fn name(format: ImageFormat) -> &'static str {
         _ => "unknown",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use std::io::Cursor;
+
+    use image::codecs::png::PngEncoder;
+    use image::{ExtendedColorType, ImageEncoder, RgbImage};
+
+    use super::*;
+
+    fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        image
+            .write_to(&mut Cursor::new(&mut bytes), format)
+            .unwrap();
+        bytes
+    }
+
+    fn decoded(bytes: Vec<u8>) -> Result<Picture, DisplayError> {
+        let mut source = Source::from(bytes);
+        let format = format(&mut source)?;
+        decode(&mut source, format)
+    }
+
+    #[test]
+    fn every_format_decodes_to_its_pixels() {
+        let image = RgbImage::from_fn(8, 4, |x, _| image::Rgb([if x < 4 { 255 } else { 0 }; 3]));
+        let image = DynamicImage::from(image);
+        let formats = [
+            ImageFormat::Png,
+            ImageFormat::Bmp,
+            ImageFormat::WebP,
+            ImageFormat::Jpeg,
+        ];
+        for format in formats {
+            let picture = decoded(encoded(&image, format)).unwrap();
+            assert_eq!((picture.width, picture.height), (8, 4), "{format:?}");
+            for (got, expected) in picture.bytes.iter().zip(image.as_bytes()) {
+                // JPEG is lossy.
+                let tolerance = if format == ImageFormat::Jpeg { 2 } else { 0 };
+                assert!(got.abs_diff(*expected) <= tolerance, "{format:?}");
+            }
+        }
+        let transparent = DynamicImage::new_rgba8(1, 1);
+        let picture = decoded(encoded(&transparent, ImageFormat::Png)).unwrap();
+        assert_eq!(
+            (picture.channels, picture.bytes),
+            (Channels::Rgba, vec![0; 4])
+        );
+        let gray = DynamicImage::new_luma16(2, 1);
+        assert_eq!(
+            decoded(encoded(&gray, ImageFormat::Png)).unwrap().bytes,
+            [0; 6]
+        );
+    }
+
+    #[test]
+    fn a_camera_turned_on_its_side_gives_an_upright_picture() {
+        // EXIF: little-endian TIFF, one entry, orientation (0x0112, u16) 6: turn right.
+        let exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+        let mut bytes = Vec::new();
+        let mut encoder = PngEncoder::new(&mut bytes);
+        encoder.set_exif_metadata(exif.to_vec()).unwrap();
+        encoder
+            .write_image(&[1, 1, 1, 2, 2, 2], 2, 1, ExtendedColorType::Rgb8)
+            .unwrap();
+        let picture = decoded(bytes).unwrap();
+        assert_eq!((picture.width, picture.height), (1, 2));
+        assert_eq!(picture.bytes, [1, 1, 1, 2, 2, 2]);
+        // The other way round: 8 turns left, so what was right comes to the top.
+        let mut bytes = Vec::new();
+        let mut encoder = PngEncoder::new(&mut bytes);
+        let mut left = exif.to_vec();
+        left[18] = 8;
+        encoder.set_exif_metadata(left).unwrap();
+        encoder
+            .write_image(&[1, 1, 1, 2, 2, 2], 2, 1, ExtendedColorType::Rgb8)
+            .unwrap();
+        assert_eq!(decoded(bytes).unwrap().bytes, [2, 2, 2, 1, 1, 1]);
+    }
+
+    #[test]
+    fn broken_and_foreign_files_are_refused_with_a_reason() {
+        assert_eq!(
+            decoded(Vec::new()).map(drop),
+            Err(DisplayError::UnknownFormat)
+        );
+        let mut png = encoded(&DynamicImage::new_rgb8(64, 64), ImageFormat::Png);
+        png.truncate(60);
+        let error = decoded(png).map(drop).unwrap_err();
+        assert!(
+            matches!(error, DisplayError::Decode { format: "PNG", .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_bomb_is_refused_before_its_memory_is_taken() {
+        // One side too long: the decoder's own limit.
+        let wide = encoded(&DynamicImage::new_rgb8(30_000, 1), ImageFormat::Png);
+        assert!(decoded(wide).is_err());
+        // A BMP names its size in bytes 18 to 26.
+        let mut bmp = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Bmp);
+        bmp[18..22].copy_from_slice(&16_000u32.to_le_bytes());
+        bmp[22..26].copy_from_slice(&16_000u32.to_le_bytes());
+        let error = decoded(bmp).map(drop).unwrap_err();
+        assert!(
+            matches!(error, DisplayError::TooLarge { width: 16_000, .. }),
+            "{error}"
+        );
+    }
+}

@@ -70,7 +70,7 @@ impl Stage {
     ) -> Result<Shown, DisplayError> {
         let kind = scene.kind();
         let clears = matches!(scene, Scene::Clear);
-        let act = sheltered(|| rehearse(scene, &self.look, now))?;
+        let act = sheltered(|| rehearse(scene, &self.look, now))??;
         self.player = act.player;
         let showing = (!clears).then(|| Showing {
             kind,
@@ -97,7 +97,7 @@ impl Stage {
         let Some(player) = &mut self.player else {
             return;
         };
-        match sheltered(|| Ok(player.turn(now))) {
+        match sheltered(|| player.turn(now)) {
             Ok(Turn::Wait) => {}
             Ok(Turn::Present(frame)) => {
                 self.present(&frame, Step::Next, now);
@@ -133,7 +133,7 @@ impl Stage {
         let Some(player) = &mut self.player else {
             return;
         };
-        if let Err(error) = sheltered(|| Ok(player.prepare())) {
+        if let Err(error) = sheltered(|| player.prepare()) {
             tracing::warn!(%error, "animation stops");
             self.end_animation();
         }
@@ -273,13 +273,8 @@ fn moving((player, first): (Player, crate::player::First)) -> Result<Act, Displa
 }
 
 /// Decoders work on foreign bytes; one that panics must not take the panel with it.
-fn sheltered<T>(work: impl FnOnce() -> Result<T, DisplayError>) -> Result<T, DisplayError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(DisplayError::Decode {
-            format: "damaged",
-            reason: "the decoder gave up".into(),
-        })
-    })
+fn sheltered<T>(work: impl FnOnce() -> T) -> Result<T, DisplayError> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| DisplayError::DecoderGaveUp)
 }
 
 #[cfg(test)]

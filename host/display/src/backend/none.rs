@@ -9,7 +9,7 @@ pub(super) const BACKEND: Backend = Backend {
     name: "none",
     help: "none: pictures are not shown anywhere",
     check: no_options,
-    open: |_, _| Ok(Box::new(NoPanel)),
+    open: |_| Ok(Box::new(NoPanel)),
 };
 
 /// The absent panel.

@@ -56,7 +56,7 @@ pub(super) const BACKEND: Backend = Backend {
             Ok(())
         }
     },
-    open: |options, _| Ok(Box::new(Pipe::start(options, Instant::now()))),
+    open: |options| Ok(Box::new(Pipe::start(options, Instant::now()))),
 };
 
 struct Pipe {

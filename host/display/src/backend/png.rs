@@ -26,7 +26,7 @@ pub(super) const BACKEND: Backend = Backend {
     help: "png:FOLDER[,scale=N][,keep=N]: writes each frame to FOLDER as last.png and as one of the \
            last N (1000) frame-NNNNNN.png, each pixel enlarged N (8) times",
     check: |options| Options::parse(options).map(drop),
-    open: |options, _| Ok(Box::new(PngCapture::open(Options::parse(options)?)?)),
+    open: |options| Ok(Box::new(PngCapture::open(Options::parse(options)?)?)),
 };
 
 #[derive(Debug, PartialEq, Eq)]

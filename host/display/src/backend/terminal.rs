@@ -13,7 +13,7 @@ mod screen;
 use std::env;
 use std::io::{self, IsTerminal};
 
-use super::{Backend, Panel};
+use super::{Backend, Opened};
 use cells::Ink;
 
 pub(super) const BACKEND: Backend = Backend {
@@ -21,7 +21,7 @@ pub(super) const BACKEND: Backend = Backend {
     help: "terminal[:once]: draws on standard output; where that is no terminal, one picture after \
            the other, of an animation one a second or (once) only the first",
     check: |options| once(options).map(drop),
-    open: |options, _| open(options),
+    open,
 };
 
 fn once(options: &str) -> Result<bool, String> {
@@ -32,7 +32,7 @@ fn once(options: &str) -> Result<bool, String> {
     }
 }
 
-fn open(options: &str) -> Result<Box<dyn Panel>, String> {
+fn open(options: &str) -> Opened {
     let once = once(options)?;
     let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
     let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

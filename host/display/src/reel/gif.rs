@@ -190,4 +190,4 @@ fn gif_error(error: DecodingError) -> DisplayError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

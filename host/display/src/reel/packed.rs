@@ -127,3 +127,53 @@ impl Reel for PackedReel {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )]
+    use super::*;
+
+    // Made with ffmpeg: red, green and blue, 4 x 4, 0.2 s each, played twice.
+    const PNG: &[u8] = include_bytes!("packed/moving.png");
+    const WEBP: &[u8] = include_bytes!("packed/moving.webp");
+
+    #[test]
+    fn animated_png_and_webp_have_their_frames_times_and_plays() {
+        for (bytes, format) in [(PNG, ImageFormat::Png), (WEBP, ImageFormat::WebP)] {
+            let opened = PackedReel::open(bytes.to_vec().into(), format).unwrap();
+            let Opened::Moving(mut reel) = opened else {
+                panic!("{format:?} stands still")
+            };
+            assert_eq!(reel.plays(), Some(2), "{format:?}");
+            for _ in 0..2 {
+                for colour in [[255, 0, 0, 255], [0, 255, 0, 255], [0, 0, 255, 255]] {
+                    let still = reel.next().unwrap().unwrap();
+                    assert_eq!(still.hold, Duration::from_millis(200));
+                    assert_eq!((still.pixels.width, still.pixels.height), (4, 4));
+                    for (got, expected) in still.pixels.bytes.iter().zip(colour.repeat(16)) {
+                        // The WebP decoder's blending rounds down: 254 for 255.
+                        assert!(got.abs_diff(expected) <= 1, "{format:?}: {got}, {expected}");
+                    }
+                }
+                assert!(reel.next().unwrap().is_none());
+                reel.rewind().unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_still_picture_gives_its_source_back() {
+        let mut png = Vec::new();
+        RgbaImage::new(1, 1)
+            .write_to(&mut std::io::Cursor::new(&mut png), ImageFormat::Png)
+            .unwrap();
+        let opened = PackedReel::open(png.into(), ImageFormat::Png).unwrap();
+        assert!(matches!(opened, Opened::Still(_)));
+    }
+}
