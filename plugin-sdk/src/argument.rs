@@ -16,18 +16,20 @@ pub trait Argument: Sized {
     const OPTIONAL: bool = false;
     /// The numbers it can hold, both ends included, where these are fewer than its kind has.
     const RANGE: Option<(f64, f64)> = None;
-    /// How a default and a choice of it are written.
-    type Literal: Into<Value>;
+    /// How a default, a choice or an end of a range is written; [`NoLiteral`] where none can be.
+    type Literal;
 
     /// Takes the value, or gives it back when it is of another kind.
     fn from_value(value: Value) -> Result<Self, Value>;
 }
 
 /// A number, which can have a range.
-pub trait Number: Argument {
-    /// An end of its range.
-    fn bound(literal: Self::Literal) -> f64;
-}
+#[diagnostic::on_unimplemented(message = "`{Self}` is no number, so it has no range")]
+pub trait Number: Argument {}
+
+/// What can't be written: a type with this as its literal has no defaults and no choices.
+#[derive(Debug, Clone, Copy)]
+pub enum NoLiteral {}
 
 /// Types that are taken from exactly these values.
 macro_rules! argument {
@@ -50,13 +52,13 @@ argument! {
     bool as "bool", written bool: Value::Bool(it) => it;
     String as "text", written &'static str: Value::Text(it) => it;
     Data as "data", written &'static str: Value::Data(it) => it;
-    Vec<Value> as "list", written Vec<Value>: Value::List(it) => it;
-    Map as "map", written Map: Value::Map(it) => it;
+    Vec<Value> as "list", written NoLiteral: Value::List(it) => it;
+    Map as "map", written NoLiteral: Value::Map(it) => it;
 }
 
 impl Argument for Value {
     const KIND: &'static str = "any";
-    type Literal = Value;
+    type Literal = NoLiteral;
 
     fn from_value(value: Value) -> Result<Self, Value> {
         Ok(value)
@@ -91,11 +93,7 @@ impl<T: Argument> Argument for Option<T> {
     }
 }
 
-impl<T: Number> Number for Option<T> {
-    fn bound(literal: Self::Literal) -> f64 {
-        T::bound(literal)
-    }
-}
+impl<T: Number> Number for Option<T> {}
 
 impl Argument for f64 {
     const KIND: &'static str = "float";
@@ -114,11 +112,7 @@ impl Argument for f64 {
     }
 }
 
-impl Number for f64 {
-    fn bound(literal: f64) -> f64 {
-        literal
-    }
-}
+impl Number for f64 {}
 
 /// Whole numbers; the smaller ones have a range by themselves.
 macro_rules! whole_number {
@@ -136,12 +130,7 @@ macro_rules! whole_number {
             }
         }
 
-        impl Number for $type {
-            #[allow(clippy::cast_precision_loss, clippy::cast_lossless, reason = "the contract's ranges are floats")]
-            fn bound(literal: Self) -> f64 {
-                literal as f64
-            }
-        })*
+        impl Number for $type {})*
     };
 }
 
@@ -164,17 +153,19 @@ impl Arguments {
 
     /// The next one; an absent one is null.
     pub fn take<T: Argument>(&mut self, name: &str) -> Result<T> {
-        T::from_value(self.0.next().unwrap_or_default()).map_err(|value| {
-            Failure::bad_arguments(format!(
-                "argument {name} takes {}, got {}",
-                T::KIND,
-                value.kind()
-            ))
-        })
+        T::from_value(self.0.next().unwrap_or_default())
+            .map_err(|value| mismatch(name, T::KIND, &value))
     }
 
     /// All that are left.
     pub fn rest(&mut self) -> Vec<Value> {
         self.0.by_ref().collect()
     }
+}
+
+/// Apart from `take`, so that each plugin holds it once.
+#[cold]
+#[inline(never)]
+fn mismatch(name: &str, takes: &str, got: &Value) -> Failure {
+    Failure::bad_arguments(format!("argument {name} takes {takes}, got {}", got.kind()))
 }

@@ -14,7 +14,7 @@ use crate::{Failure, Result, log, nodes};
 /// What the macro writes for an `impl` block.
 pub trait Plugin {
     /// What it offers.
-    fn table() -> Table;
+    const TABLE: Table;
 
     /// Hands an operation to its handler.
     fn dispatch(call: &Call, op: &str, args: &mut Arguments) -> Result<Reply>;
@@ -23,7 +23,7 @@ pub trait Plugin {
 impl<P: Plugin> Guest for P {
     fn describe(manifest: &Manifest) {
         log_panics();
-        P::table().fill(manifest);
+        P::TABLE.fill(manifest);
     }
 
     fn handle(

@@ -58,7 +58,7 @@ mod nodes;
 #[doc(hidden)]
 pub mod table;
 
-pub use argument::Argument;
+pub use argument::{Argument, NoLiteral, Number};
 pub use bindings::pixelboy::plugin::calls::Call;
 pub use client::Answer;
 pub use data::{Data, Digest};

@@ -62,12 +62,12 @@ fn read(nodes: &mut Vec<Node>, index: u32) -> Value {
         Some(Node::Bytes(it)) => Value::Bytes(it),
         Some(Node::Data(it)) => Value::Data(Data::from_handle(it)),
         Some(Node::List(items)) => items.into_iter().map(|item| read(nodes, item)).collect(),
-        Some(Node::Map(entries)) => Value::Map(
+        Some(Node::Map(entries)) => Value::Map(Map::of_unique(
             entries
                 .into_iter()
                 .map(|(name, item)| (name, read(nodes, item)))
-                .collect::<Map>(),
-        ),
+                .collect(),
+        )),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The opcode table of one plugin, as its signatures tell it.
-//! Written by the [`plugin`](crate::plugin) macro, read by `describe`; a plugin's own tests can look at it too.
-
-use std::marker::PhantomData;
+//! Written by the [`plugin`](crate::plugin) macro as a constant, read by `describe`; a plugin's own tests can look at it
+//! too. Whether a default, choice or range fits its argument's type the compiler has checked.
 
 use crate::argument::{Argument, Number};
 use crate::bindings::pixelboy::plugin::calls::Manifest;
@@ -17,7 +16,7 @@ pub struct Table {
     /// The kinds of events it handles.
     pub events: &'static [&'static str],
     /// Its opcodes, in the order of the source.
-    pub ops: Vec<Op>,
+    pub ops: &'static [Op],
 }
 
 /// One opcode.
@@ -30,94 +29,134 @@ pub struct Op {
     /// What the reply holds, in words.
     pub returns: &'static str,
     /// Its arguments, in order.
-    pub args: Vec<Row>,
+    pub args: &'static [Arg],
 }
 
 /// One argument.
-#[derive(Debug)]
-pub struct Row {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arg {
     /// Its name.
     pub name: &'static str,
     /// Its type: one of `bool int float text bytes data list map any`.
     pub kind: &'static str,
     /// What it means.
     pub doc: &'static str,
-    /// Whether it can be left out; then it has this default, or is null without one.
-    pub optional: Option<Option<Value>>,
+    /// Whether it can be left out.
+    pub presence: Presence,
     /// The only values it takes; all when empty.
-    pub choices: Vec<Value>,
+    pub choices: &'static [Literal],
     /// The range of a number, both ends included.
     pub range: Option<(f64, f64)>,
 }
 
-/// An argument whose default, choices and range are checked against its type by the compiler.
-#[derive(Debug)]
-pub struct Arg<T>(Row, PhantomData<T>);
+/// Whether an argument can be left out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Presence {
+    /// No.
+    Required,
+    /// Yes; then it is null.
+    Optional,
+    /// Yes; then it is this.
+    Default(Literal),
+}
 
-impl Op {
-    /// An opcode without arguments.
-    pub fn new(name: &'static str, doc: &'static str, returns: &'static str) -> Self {
+/// A value that stands in the source.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Literal {
+    /// `true`
+    Bool(bool),
+    /// `1`
+    Int(i64),
+    /// `0.5`
+    Float(f64),
+    /// `"text"`
+    Text(&'static str),
+    /// `b"bytes"`
+    Bytes(&'static [u8]),
+}
+
+impl Arg {
+    /// An argument as its type alone tells it.
+    pub const fn new<T: Argument>(name: &'static str, doc: &'static str) -> Self {
+        let presence = if T::OPTIONAL {
+            Presence::Optional
+        } else {
+            Presence::Required
+        };
         Self {
             name,
+            kind: T::KIND,
             doc,
-            returns,
-            args: Vec::new(),
+            presence,
+            choices: &[],
+            range: T::RANGE,
         }
     }
 
-    /// The same with one more argument.
+    /// The same with a default, which must be in the range.
     #[must_use]
-    pub fn arg<T: Argument>(mut self, arg: Arg<T>) -> Self {
-        self.args.push(arg.0);
-        self
-    }
-}
-
-impl<T: Argument> Arg<T> {
-    /// An argument as its type alone tells it.
-    pub fn new(name: &'static str, doc: &'static str) -> Self {
-        let optional = T::OPTIONAL.then_some(None);
-        Self(
-            Row {
-                name,
-                kind: T::KIND,
-                doc,
-                optional,
-                choices: Vec::new(),
-                range: T::RANGE,
-            },
-            PhantomData,
-        )
-    }
-
-    /// The same with a default.
-    #[must_use]
-    pub fn default(mut self, default: T::Literal) -> Self {
-        self.0.optional = Some(Some(default.into()));
+    pub const fn default(mut self, default: Literal) -> Self {
+        if let Some((min, max)) = self.range {
+            assert!(
+                default.is_within(min, max),
+                "the default is outside of the range"
+            );
+        }
+        self.presence = Presence::Default(default);
         self
     }
 
     /// The same, taking these values only.
     #[must_use]
-    pub fn choices(mut self, choices: impl IntoIterator<Item = T::Literal>) -> Self {
-        self.0.choices = choices.into_iter().map(Into::into).collect();
+    pub const fn choices(mut self, choices: &'static [Literal]) -> Self {
+        self.choices = choices;
+        self
+    }
+
+    /// The same with a range; an end left open is the end of what the type, or a float, can hold.
+    #[must_use]
+    pub const fn range(mut self, min: Option<f64>, max: Option<f64>) -> Self {
+        let (lowest, highest) = match self.range {
+            Some(ends) => ends,
+            None => (f64::MIN, f64::MAX),
+        };
+        let min = if let Some(min) = min { min } else { lowest };
+        let max = if let Some(max) = max { max } else { highest };
+        assert!(min <= max, "the range is empty");
+        self.range = Some((min, max));
         self
     }
 }
 
-impl<T: Number> Arg<T> {
-    /// The same with a range; an end left open is the end of what the type, or a float, can hold.
-    #[must_use]
-    pub fn range(mut self, min: Option<T::Literal>, max: Option<T::Literal>) -> Self {
-        let (lowest, highest) = T::RANGE.unwrap_or((f64::MIN, f64::MAX));
-        self.0.range = Some((min.map_or(lowest, T::bound), max.map_or(highest, T::bound)));
-        self
+impl Literal {
+    #[expect(clippy::cast_precision_loss, reason = "the ends of ranges are floats")]
+    const fn is_within(self, min: f64, max: f64) -> bool {
+        match self {
+            Self::Int(it) => min <= it as f64 && it as f64 <= max,
+            Self::Float(it) => min <= it && it <= max,
+            _ => true,
+        }
+    }
+}
+
+/// Compiles for numbers only.
+pub const fn has_range<T: Number>() {}
+
+impl From<Literal> for Value {
+    fn from(literal: Literal) -> Self {
+        match literal {
+            Literal::Bool(it) => it.into(),
+            Literal::Int(it) => it.into(),
+            Literal::Float(it) => it.into(),
+            Literal::Text(it) => it.into(),
+            Literal::Bytes(it) => it.into(),
+        }
     }
 }
 
 impl Table {
     /// Tells the host.
-    pub(crate) fn fill(self, manifest: &Manifest) {
+    pub(crate) fn fill(&self, manifest: &Manifest) {
         manifest.version(self.version);
         manifest.about(self.about);
         if !self.events.is_empty() {
@@ -129,14 +168,20 @@ impl Table {
             row.doc(op.doc);
             row.returns(op.returns);
             for arg in op.args {
-                match arg.optional {
-                    None => row.arg(arg.name, arg.kind, arg.doc),
-                    Some(default) => {
-                        row.optional(arg.name, arg.kind, arg.doc, nodes::encode(default))
+                match arg.presence {
+                    Presence::Required => row.arg(arg.name, arg.kind, arg.doc),
+                    Presence::Optional => {
+                        row.optional(arg.name, arg.kind, arg.doc, nodes::encode([]))
+                    }
+                    Presence::Default(it) => {
+                        row.optional(arg.name, arg.kind, arg.doc, nodes::encode([it.into()]))
                     }
                 }
                 if !arg.choices.is_empty() {
-                    row.choices(arg.name, nodes::encode(arg.choices));
+                    row.choices(
+                        arg.name,
+                        nodes::encode(arg.choices.iter().map(|&it| it.into())),
+                    );
                 }
                 if let Some((min, max)) = arg.range {
                     row.range(arg.name, min, max);

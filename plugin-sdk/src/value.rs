@@ -55,12 +55,22 @@ impl Map {
         Self(Vec::new())
     }
 
+    /// Of entries whose names are known to differ.
+    pub(crate) const fn of_unique(entries: Vec<(String, Value)>) -> Self {
+        Self(entries)
+    }
+
     /// Puts a value in, in place of one with the same name.
-    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<Value>) {
-        let (name, value) = (name.into(), value.into());
+    pub fn insert(&mut self, name: impl AsRef<str>, value: impl Into<Value>) {
+        self.put(name.as_ref(), value.into());
+    }
+
+    /// Apart from `insert`, so that each plugin holds it once.
+    #[inline(never)]
+    fn put(&mut self, name: &str, value: Value) {
         match self.0.iter_mut().find(|(known, _)| *known == name) {
             Some((_, slot)) => *slot = value,
-            None => self.0.push((name, value)),
+            None => self.0.push((name.to_owned(), value)),
         }
     }
 
@@ -94,7 +104,7 @@ impl Map {
     }
 }
 
-impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Map {
+impl<N: AsRef<str>, V: Into<Value>> FromIterator<(N, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(entries: I) -> Self {
         let mut map = Self::new();
         map.extend(entries);
@@ -102,7 +112,7 @@ impl<N: Into<String>, V: Into<Value>> FromIterator<(N, V)> for Map {
     }
 }
 
-impl<N: Into<String>, V: Into<Value>> Extend<(N, V)> for Map {
+impl<N: AsRef<str>, V: Into<Value>> Extend<(N, V)> for Map {
     fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, entries: I) {
         for (name, value) in entries {
             self.insert(name, value);

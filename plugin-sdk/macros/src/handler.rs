@@ -101,13 +101,15 @@ impl Handler {
     }
 
     /// Its row in the table, for an opcode.
-    pub(crate) fn row(&self) -> Option<TokenStream> {
+    pub(crate) fn row(&self) -> Result<Option<TokenStream>> {
         let Role::Op(name) = &self.role else {
-            return None;
+            return Ok(None);
         };
         let (doc, returns) = text::split_returns(&self.doc);
-        let args = self.arguments().map(Argument::row);
-        Some(quote! { ::pixelboy_plugin::table::Op::new(#name, #doc, #returns)#(.arg(#args))* })
+        let args: Vec<_> = self.arguments().map(Argument::row).collect::<Result<_>>()?;
+        Ok(Some(quote! {
+            ::pixelboy_plugin::table::Op { name: #name, doc: #doc, returns: #returns, args: &[#(#args),*] }
+        }))
     }
 
     /// The call of it, with its arguments taken from the operation's.

@@ -4,6 +4,7 @@
 //! written, at the author's own line. What can't be read is a compile error there too.
 
 mod handler;
+mod literal;
 mod parameter;
 mod text;
 mod write;

@@ -1,7 +1,7 @@
 //! One parameter of a handler.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned as _;
@@ -9,7 +9,7 @@ use syn::{
     Attribute, Error, Expr, ExprRange, FnArg, Pat, PatType, RangeLimits, Result, Token, Type,
 };
 
-use crate::text;
+use crate::{literal, text};
 
 /// What the attributes of an argument are called.
 const ATTRIBUTES: [&str; 3] = ["default", "choices", "range"];
@@ -118,8 +118,8 @@ impl Argument {
         Ok(())
     }
 
-    /// Its row in the table, as an expression of type `Arg<T>`.
-    pub(crate) fn row(&self) -> TokenStream {
+    /// Its row in the table, as a constant of type `Arg`.
+    pub(crate) fn row(&self) -> Result<TokenStream> {
         let Self {
             name,
             ty,
@@ -129,18 +129,41 @@ impl Argument {
             range,
         } = self;
         let mut row =
-            quote_spanned! { ty.span() => ::pixelboy_plugin::table::Arg::<#ty>::new(#name, #doc) };
-        if let Some(default) = default {
-            row = quote_spanned! { default.span() => #row.default(#default) };
-        }
+            quote_spanned! { ty.span() => ::pixelboy_plugin::table::Arg::new::<#ty>(#name, #doc) };
+        let mut fits = Vec::new();
         if let Some(choices) = choices {
-            row = quote_spanned! { choices.span() => #row.choices([#choices]) };
+            let constants: Vec<_> = choices
+                .iter()
+                .map(literal::constant)
+                .collect::<Result<_>>()?;
+            row = quote_spanned! { choices.span() => #row.choices(&[#(#constants),*]) };
+            fits.extend(choices.iter().map(|choice| literal::fits(choice, ty)));
         }
         if let Some(range) = range {
             let (min, max) = (end(range.start.as_deref()), end(range.end.as_deref()));
             row = quote_spanned! { range.span() => #row.range(#min, #max) };
+            let ends = [&range.start, &range.end].into_iter().flatten();
+            fits.extend(ends.map(|end| literal::fits(end, ty)));
+            fits.push(
+                quote_spanned! { range.span() => ::pixelboy_plugin::table::has_range::<#ty>(); },
+            );
         }
-        row
+        if let Some(default) = default {
+            if let Some(choices) = choices
+                && !choices.iter().any(|choice| {
+                    choice.to_token_stream().to_string() == default.to_token_stream().to_string()
+                })
+            {
+                return Err(Error::new_spanned(
+                    default,
+                    "the default is none of the choices",
+                ));
+            }
+            let constant = literal::constant(default)?;
+            row = quote_spanned! { default.span() => #row.default(#constant) };
+            fits.push(literal::fits(default, ty));
+        }
+        Ok(quote! { { #(#fits)* #row } })
     }
 
     /// Takes it from the operation's arguments.
@@ -163,7 +186,7 @@ impl Argument {
 
 fn end(end: Option<&Expr>) -> TokenStream {
     match end {
-        Some(end) => quote! { ::core::option::Option::Some(#end) },
+        Some(end) => quote! { ::core::option::Option::Some(#end as f64) },
         None => quote! { ::core::option::Option::None },
     }
 }

@@ -16,7 +16,10 @@ pub(crate) fn plugin(block: &mut ItemImpl) -> Result<TokenStream> {
         .collect();
     let about = text::doc(&docs);
     let handlers = handlers(block)?;
-    let rows = handlers.iter().filter_map(Handler::row);
+    let rows: Vec<_> = handlers
+        .iter()
+        .filter_map(|it| it.row().transpose())
+        .collect::<Result<_>>()?;
     let arms = arms(&handlers);
     let events = events(&handlers);
     Ok(quote! {
@@ -26,15 +29,14 @@ pub(crate) fn plugin(block: &mut ItemImpl) -> Result<TokenStream> {
 
         #block
 
+        #[allow(clippy::unnecessary_cast, clippy::cast_precision_loss, reason = "the ends of ranges are floats")]
         impl ::pixelboy_plugin::guest::Plugin for #name {
-            fn table() -> ::pixelboy_plugin::table::Table {
-                ::pixelboy_plugin::table::Table {
-                    version: ::core::env!("CARGO_PKG_VERSION"),
-                    about: #about,
-                    events: &[#(#events),*],
-                    ops: ::std::vec![#(#rows),*],
-                }
-            }
+            const TABLE: ::pixelboy_plugin::table::Table = ::pixelboy_plugin::table::Table {
+                version: ::core::env!("CARGO_PKG_VERSION"),
+                about: #about,
+                events: &[#(#events),*],
+                ops: &[#(#rows),*],
+            };
 
             #[allow(unused_variables, reason = "not every plugin looks at the call or has arguments")]
             fn dispatch(
