@@ -1,0 +1,38 @@
+"""The one lock of a PixelBoy, and what must happen after it is released.
+
+Invariant: no code of the user (a callback of a future, a progress function) runs while the lock is held.
+Not here: what the lock guards (`_session`).
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Callable, List, Optional, Type
+
+
+class Guard:
+    """`with guard:` holds the lock; functions given to `later` run when it has been released, in order."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._later: List[Callable[[], object]] = []
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        later, self._later = self._later, []
+        self._lock.release()
+        for function in later:
+            function()
+
+    def later(self, function: Callable[[], object]) -> None:
+        """Run this after the lock is released. To be called with the lock held."""
+        self._later.append(function)
+
+    def condition(self) -> threading.Condition:
+        """A condition on this lock. To be waited for inside `with guard:`, never on the socket's thread."""
+        return threading.Condition(self._lock)
