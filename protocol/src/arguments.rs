@@ -22,7 +22,8 @@ pub struct ArgumentError {
     pub reason: Option<String>,
 }
 
-/// One complete list of values, in the entry's order: by position, by name, then defaults (null for absent).
+/// One complete list of values, in the entry's order: by position, by name, then defaults.
+/// Null for an optional argument is taken as absent.
 /// An int becomes a float where the entry says so.
 ///
 /// Allocates nothing where everything came by position and nothing is left out.
@@ -49,10 +50,13 @@ pub fn match_arguments(
         let named = kwargs.iter_mut().find(|(name, _)| *name == arg.name);
         args.push(match named {
             Some((_, value)) => std::mem::take(value),
-            None => arg.default.clone().unwrap_or_default(),
+            None => Value::Null,
         });
     }
     for (arg, value) in entry.args.iter().zip(&mut args) {
+        if let (Value::Null, Some(default)) = (&*value, &arg.default) {
+            value.clone_from(default);
+        }
         if let (ArgKind::Float, Value::Int(number)) = (arg.kind, &*value) {
             *value = Value::Float(*number as f64);
         }
@@ -60,10 +64,11 @@ pub fn match_arguments(
     Ok(args)
 }
 
-/// Old clients send `(true, true)` with opcodes that have no required argument.
+/// Old clients send `(true, true)` with opcodes that have no argument, or a single optional one.
 fn is_legacy_nothing(entry: &OpEntry, args: &[Value], kwargs: &[(String, Value)]) -> bool {
     matches!(args, [Value::Bool(true), Value::Bool(true)])
         && kwargs.is_empty()
+        && entry.args.len() <= 1
         && !entry.args.iter().any(ArgEntry::is_required)
 }
 
@@ -108,7 +113,7 @@ fn check(entry: &OpEntry, args: &[Value], kwargs: &[(String, Value)]) -> Result<
 }
 
 fn check_one(arg: &ArgEntry, value: &Value) -> Result<(), Reason> {
-    if *value == Value::Null && arg.default == Some(Value::Null) {
+    if *value == Value::Null && !arg.is_required() {
         return Ok(());
     }
     match fit(arg.kind, value) {
@@ -190,8 +195,8 @@ pub(crate) fn in_choices(arg: &ArgEntry, value: &Value) -> bool {
 pub(crate) fn in_range(arg: &ArgEntry, value: &Value) -> bool {
     match value.as_float() {
         Some(number) if arg.min.is_some() || arg.max.is_some() => {
-            arg.min.unwrap_or(f64::NEG_INFINITY) <= number
-                && number <= arg.max.unwrap_or(f64::INFINITY)
+            least(arg).unwrap_or(f64::NEG_INFINITY) <= number
+                && number <= most(arg).unwrap_or(f64::INFINITY)
         }
         _ => true,
     }

@@ -90,9 +90,9 @@ codes! {
     21 "blob-gone" BlobGone;
     /// Two programs use one client id.
     22 "number-reused" NumberReused;
-    /// It ran, do not send it again.
+    /// Nothing of it is on disk; whether it ran or was refused is not known.
     23 "ran-reply-lost" RanReplyLost;
-    /// It may or may not be on disk.
+    /// It may or may not be on disk; not final: send it again under the same number after the host restarted.
     24 "outcome-unknown" OutcomeUnknown;
     /// A later answer, or a call, was lost.
     25 "interrupted" Interrupted;
@@ -110,8 +110,10 @@ codes! {
     31 "shutting-down" ShuttingDown;
     /// Not possible as things are; the message tells what to do first.
     32 "bad-state" BadState;
+    /// The client said that it has the reply.
+    33 "already-confirmed" AlreadyConfirmed;
 
-    /// Reason to close: as asked, or the host stops.
+    /// Reason to close: as asked.
     100 "closed" Closed;
     /// Reason to close: a body that does not decode.
     101 "bad-frame" BadFrame;
@@ -137,11 +139,38 @@ codes! {
     111 "too-many-clients" TooManyClients;
     /// Reason to close or abort: CRC or offset is wrong, or beyond the credit.
     112 "bad-chunk" BadChunk;
-    /// Reason to close: nothing came for three pings.
+    /// Reason to close: nothing came for four pings.
     113 "silent" Silent;
 }
 
+/// What a client does after a `Close`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterClose {
+    /// Nothing more: it was asked for.
+    Stop,
+    /// Nothing more, and a person should know why.
+    StopAndReport,
+    /// Take a new client id, and report what was pending as *outcome unknown*.
+    NewId,
+    /// Connect again after a while.
+    ConnectLater,
+    /// Connect again.
+    ConnectAgain,
+}
+
 impl Code {
+    /// What a client does after a `Close` with this code.
+    #[must_use]
+    pub fn after_close(self) -> AfterClose {
+        match self {
+            Self::Closed => AfterClose::Stop,
+            Self::ClientForgotten => AfterClose::NewId,
+            Self::TooManyClients => AfterClose::ConnectLater,
+            Self::Silent | Self::ShuttingDown => AfterClose::ConnectAgain,
+            _ => AfterClose::StopAndReport,
+        }
+    }
+
     /// The number on the wire.
     #[must_use]
     pub fn number(self) -> u16 {
@@ -173,7 +202,7 @@ impl<'a> Field<'a> for Code {
 
 #[cfg(test)]
 mod tests {
-    use super::Code;
+    use super::{AfterClose, Code};
 
     #[test]
     fn every_code_is_found_by_its_number_and_by_its_name() {
@@ -181,7 +210,7 @@ mod tests {
             assert_eq!(Code::from_number(code.number()), *code);
             assert_eq!(Code::from_name(code.name()), *code);
         }
-        assert_eq!(Code::ALL.len(), 32 + 14);
+        assert_eq!(Code::ALL.len(), 33 + 14);
     }
 
     #[test]
@@ -195,18 +224,29 @@ mod tests {
     fn the_table_is_the_specification_s() {
         let spec = include_str!("../SPEC.md");
         let (_, section) = spec.split_once("## 11. Codes").unwrap();
-        let rows: Vec<(u16, &str)> = section
-            .lines()
-            .filter_map(|line| {
-                let mut cells = line.split('|').map(str::trim);
-                cells.next()?;
-                Some((cells.next()?.parse().ok()?, cells.next()?))
-            })
-            .collect();
-        let ours: Vec<(u16, &str)> = Code::ALL
+        let mut rows = std::collections::BTreeSet::new();
+        for line in section.lines() {
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let Some(number) = cells.get(1).and_then(|cell| cell.parse::<u16>().ok()) else {
+                continue;
+            };
+            rows.insert((number, cells[2]));
+            // The table of reasons to close has a column more.
+            if cells.len() == 6 {
+                let then = match Code::from_number(number).after_close() {
+                    AfterClose::Stop => "stop",
+                    AfterClose::StopAndReport => "stop, report",
+                    AfterClose::NewId => "new id",
+                    AfterClose::ConnectLater => "connect later",
+                    AfterClose::ConnectAgain => "connect again",
+                };
+                assert_eq!(then, cells[4], "{number}");
+            }
+        }
+        let ours = Code::ALL
             .iter()
             .map(|code| (code.number(), code.name()))
             .collect();
-        assert_eq!(ours, rows);
+        assert_eq!(rows, ours);
     }
 }

@@ -11,6 +11,7 @@ pub(crate) struct Reader<'a> {
     rest: &'a [u8],
     pub(crate) nodes_left: usize,
     pub(crate) depth_left: usize,
+    pub(crate) inline_bytes_each: usize,
     pub(crate) inline_bytes_left: usize,
 }
 
@@ -20,6 +21,7 @@ impl<'a> Reader<'a> {
             rest: body,
             nodes_left: limits::NODES,
             depth_left: limits::NESTING,
+            inline_bytes_each: limits::INLINE_BYTES,
             inline_bytes_left: usize::MAX,
         }
     }
@@ -108,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn admit_inline(&mut self, bytes: usize) -> Result<(), WireError> {
-        if bytes > limits::INLINE_BYTES {
+        if bytes > self.inline_bytes_each {
             return Err(WireError::ValueTooLarge);
         }
         self.inline_bytes_left = self
@@ -127,6 +129,7 @@ pub(crate) struct Writer<'o> {
     limit_bytes: usize,
     pub(crate) nodes_left: usize,
     pub(crate) depth_left: usize,
+    pub(crate) inline_bytes_each: usize,
     pub(crate) inline_bytes_left: usize,
 }
 
@@ -141,6 +144,7 @@ impl<'o> Writer<'o> {
             limit_bytes,
             nodes_left: limits::NODES,
             depth_left: limits::NESTING,
+            inline_bytes_each: limits::INLINE_BYTES,
             inline_bytes_left: usize::MAX,
         }
     }
@@ -196,7 +200,7 @@ impl<'o> Writer<'o> {
     }
 
     pub(crate) fn admit_inline(&mut self, bytes: usize) -> Result<(), EncodeError> {
-        if bytes > limits::INLINE_BYTES {
+        if bytes > self.inline_bytes_each {
             return Err(EncodeError::ValueTooLarge);
         }
         self.inline_bytes_left = self

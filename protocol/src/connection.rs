@@ -45,7 +45,7 @@ pub struct Hello {
     pub last_store: Option<[u8; 16]>,
     /// The smallest request number whose reply the client has not got, or the next one it will use.
     pub lowest_unconfirmed: u64,
-    /// 0.
+    /// 0; unknown bits are ignored.
     pub flags: u64,
 }
 
@@ -57,7 +57,7 @@ impl Hello {
             min_version: crate::frame::VERSION,
             max_version: crate::frame::VERSION,
             client,
-            name: cut(name, limits::CLIENT_NAME_BYTES),
+            name: cut(name, limits::CLIENT_NAME_BYTES).to_owned(),
             last_store: None,
             lowest_unconfirmed: 1,
             flags: 0,
@@ -110,6 +110,8 @@ body! {
         resumed: bool,
         /// The highest number of this client that was run to its end; 0 for none.
         executed_through: u64,
+        /// The highest number received from this client id, at least `executed_through`.
+        received_through: u64,
         /// See [`Limits`](crate::Limits): `Limits::default().to_wire()`.
         limits: Vec<(u8, u64)>,
         /// The digest of the opcode table.
@@ -165,12 +167,12 @@ body! {
 }
 
 impl Close {
-    /// With a message cut to what fits before `Welcome` too.
+    /// With a message cut to [`limits::MESSAGE_BYTES`].
     #[must_use]
     pub fn new(code: Code, message: &str) -> Self {
         Self {
             code,
-            message: cut(message, limits::MESSAGE_BYTES),
+            message: cut(message, limits::MESSAGE_BYTES).to_owned(),
         }
     }
 }
@@ -182,8 +184,7 @@ impl From<WireError> for Close {
 }
 
 /// The longest beginning of `text` of at most `bytes` that ends between two characters.
-pub(crate) fn cut(text: &str, bytes: usize) -> String {
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes))
         .unwrap_or_default()
-        .to_owned()
 }

@@ -36,6 +36,23 @@ pub enum WireError {
     /// The name in `Hello` has more than 64 bytes.
     #[error("the client's name must be at most 64 bytes")]
     NameTooLong,
+    /// More than 1,024 numbers in `Confirm`.
+    #[error(
+        "a confirmation must hold at most {} numbers",
+        crate::limits::CONFIRM_ALSO
+    )]
+    TooManyNumbers,
+    /// The numbers in `Confirm` do not rise.
+    #[error("the numbers of a confirmation must rise")]
+    NotRising,
+    /// The message or a detail of a failure is too long, or there are too many details.
+    #[error(
+        "a failure must have a message of at most {} bytes and at most {} details of {} bytes",
+        crate::limits::MESSAGE_BYTES,
+        crate::limits::DETAILS,
+        crate::limits::DETAIL_BYTES
+    )]
+    FailureTooLong,
     /// Lists and maps are nested deeper than 16.
     #[error("values must be nested at most {} deep", crate::limits::NESTING)]
     TooDeep,
@@ -73,8 +90,13 @@ impl WireError {
             | Self::BadVariant { .. }
             | Self::BadText
             | Self::DuplicateKey
-            | Self::NameTooLong => Code::BadFrame,
-            Self::TooDeep | Self::TooManyValues | Self::ValueTooLarge => Code::LimitExceeded,
+            | Self::NameTooLong
+            | Self::NotRising => Code::BadFrame,
+            Self::TooDeep
+            | Self::TooManyValues
+            | Self::ValueTooLarge
+            | Self::TooManyNumbers
+            | Self::FailureTooLong => Code::LimitExceeded,
             Self::FrameTooLarge { .. } => Code::FrameTooLarge,
             Self::UnknownKind(_) => Code::UnknownKind,
         }
@@ -92,6 +114,9 @@ impl WireError {
             Self::BadText => "bad-text",
             Self::DuplicateKey => "duplicate-key",
             Self::NameTooLong => "name-too-long",
+            Self::TooManyNumbers => "too-many-numbers",
+            Self::NotRising => "not-rising",
+            Self::FailureTooLong => "failure-too-long",
             Self::TooDeep => "too-deep",
             Self::TooManyValues => "too-many-values",
             Self::ValueTooLarge => "value-too-large",
@@ -130,4 +155,13 @@ pub enum EncodeError {
     /// The name in `Hello` has more than 64 bytes.
     #[error("the client's name must be at most 64 bytes")]
     NameTooLong,
+    /// More than 1,024 numbers in `Confirm`.
+    #[error(
+        "a confirmation must hold at most {} numbers",
+        crate::limits::CONFIRM_ALSO
+    )]
+    TooManyNumbers,
+    /// The numbers in `Confirm` do not rise.
+    #[error("the numbers of a confirmation must rise")]
+    NotRising,
 }

@@ -39,7 +39,7 @@ pub mod table;
 
 pub use arguments::{ArgumentError, match_arguments};
 pub use calls::{Bind, Call, CallCancel, CallCredit, CallReply, Push, TimeOut};
-pub use code::Code;
+pub use code::{AfterClose, Code};
 pub use connection::{Auth, Challenge, ClientId, Close, Goodbye, Hello, Ping, Pong, Welcome};
 pub use error::{EncodeError, WireError};
 pub use frame::{Frame, Kind, Sender};
@@ -55,7 +55,7 @@ pub use transfer::{
     Abort, Credit, Data, Durable, Finish, Finished, OpenDownload, OpenState, OpenUpload, Opened,
     encode_data_header,
 };
-pub use value::{Blob, Value};
+pub use value::{Blob, Value, WrongType, decode_values, encode_values};
 
 /// The first 16 bytes of SHA-256: the digest of requests and of the opcode table.
 pub(crate) fn short_sha256(parts: &[&[u8]]) -> [u8; 16] {

@@ -29,7 +29,9 @@ pub enum Opening {
     Http,
     /// Other printable text: answer with the sentence.
     Text,
-    /// Anything else, also another version of the framing: close without a word.
+    /// Ours, but another number than 1 after the name: answer with a `Close` that says `version`.
+    OtherFraming,
+    /// Anything else: close without a word.
     Other,
 }
 
@@ -43,6 +45,10 @@ impl Opening {
         }
         if PREAMBLE.starts_with(first) {
             return Self::NeedMore;
+        }
+        if first.len() == PREAMBLE.len() && PREAMBLE.starts_with(first.get(..7).unwrap_or_default())
+        {
+            return Self::OtherFraming;
         }
         if HTTP_METHODS.iter().any(|method| first.starts_with(method)) {
             return Self::Http;
@@ -98,7 +104,8 @@ mod tests {
             assert_eq!(Opening::check(&PREAMBLE[..length]), Opening::NeedMore);
             assert_eq!(Opening::check_last(&PREAMBLE[..length]), Opening::Other);
         }
-        assert_eq!(Opening::check(b"\0PXLBOY\x02"), Opening::Other);
+        assert_eq!(Opening::check(b"\0PXLBOY\x02\x16\0"), Opening::OtherFraming);
+        assert_eq!(Opening::check(b"\0PXLBOY\0"), Opening::OtherFraming);
         assert_eq!(Opening::check(b"\0PXLBOX"), Opening::Other);
     }
 

@@ -4,35 +4,73 @@
 
 use crate::code::Code;
 use crate::codec::{Field, Reader, Writer, body, put_list};
+use crate::connection::cut;
 use crate::error::{EncodeError, WireError};
 use crate::frame::{Kind, encode_frame};
 use crate::limits;
 use crate::value::Value;
 
 body! {
-    /// The answer to a request; final for its number.
-    #[derive(Clone, Debug, PartialEq)]
-    Reply {
-        /// The request's.
-        number: u64,
-        /// The position in the store's commit order, when the operation wrote.
-        stored: Option<u64>,
-        /// The answer comes from the record; the operation was not run again.
-        recorded: bool,
-        /// What became of it.
-        outcome: Outcome,
-    }
+/// The answer to a request; final for its number.
+#[derive(Clone, Debug, PartialEq)]
+Reply {
+    /// The request's.
+    number: u64,
+    /// The position in the store's commit order, when the operation wrote.
+    stored: Option<u64>,
+    /// The answer comes from the record; the operation was not run again.
+    recorded: bool,
+    /// What became of it.
+    outcome: Outcome,
+}
 
-    /// Why an operation did not happen.
-    #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-    #[error("{code}: {message}")]
-    Failure {
-        /// For programs.
-        code: Code,
-        /// A sentence a person can act on.
-        message: String,
-        /// More, for programs: (name, value).
-        details: Vec<(String, String)>,
+}
+
+/// Why an operation did not happen. What is over the limits of message and details is cut when it is encoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Failure {
+    /// For programs.
+    pub code: Code,
+    /// A sentence a person can act on; at most 1,024 bytes.
+    pub message: String,
+    /// More, for programs: (name, value); at most 16 of 1,024 bytes each.
+    pub details: Vec<(String, String)>,
+}
+
+impl<'a> Field<'a> for Failure {
+    const LEAST_BYTES: usize = 3;
+    fn put(&self, to: &mut Writer<'_>) -> Result<(), EncodeError> {
+        self.code.put(to)?;
+        to.bytes(cut(&self.message, limits::MESSAGE_BYTES).as_bytes())?;
+        to.varint(self.details.len().min(limits::DETAILS) as u64);
+        for (name, value) in self.details.iter().take(limits::DETAILS) {
+            let name = cut(name, limits::DETAIL_BYTES);
+            to.bytes(name.as_bytes())?;
+            to.bytes(cut(value, limits::DETAIL_BYTES - name.len()).as_bytes())?;
+        }
+        Ok(())
+    }
+    fn get(from: &mut Reader<'a>) -> Result<Self, WireError> {
+        let code = Field::get(from)?;
+        let message = from.text()?;
+        let count = from.count(2)?;
+        if message.len() > limits::MESSAGE_BYTES || count > limits::DETAILS {
+            return Err(WireError::FailureTooLong);
+        }
+        let mut details = Vec::with_capacity(count);
+        for _ in 0..count {
+            let (name, value) = (from.text()?, from.text()?);
+            if name.len() + value.len() > limits::DETAIL_BYTES {
+                return Err(WireError::FailureTooLong);
+            }
+            details.push((name.to_owned(), value.to_owned()));
+        }
+        Ok(Self {
+            code,
+            message: message.to_owned(),
+            details,
+        })
     }
 }
 

@@ -26,18 +26,47 @@ body! {
         kwargs: Vec<(String, Value)>,
     }
 
-    /// The client has all replies up to a number; the host may forget them.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    Confirm {
-        /// Up to and including this number.
-        through: u64,
-    }
+
 
     /// Drop the operation unless it has begun to commit.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     Cancel {
         /// The request's.
         number: u64,
+    }
+}
+
+/// The client has these replies; the host may forget them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirm {
+    /// All up to and including this number.
+    pub through: u64,
+    /// These too: rising, at most 1,024.
+    pub also: Vec<u64>,
+}
+
+impl<'a> Field<'a> for Confirm {
+    const LEAST_BYTES: usize = 2;
+    fn put(&self, to: &mut Writer<'_>) -> Result<(), EncodeError> {
+        if self.also.len() > limits::CONFIRM_ALSO {
+            return Err(EncodeError::TooManyNumbers);
+        }
+        if !self.also.is_sorted_by(|number, next| number < next) {
+            return Err(EncodeError::NotRising);
+        }
+        self.through.put(to)?;
+        put_list(&self.also, to)
+    }
+    fn get(from: &mut Reader<'a>) -> Result<Self, WireError> {
+        let through = Field::get(from)?;
+        let also: Vec<u64> = Field::get(from)?;
+        if also.len() > limits::CONFIRM_ALSO {
+            return Err(WireError::TooManyNumbers);
+        }
+        if !also.is_sorted_by(|number, next| number < next) {
+            return Err(WireError::NotRising);
+        }
+        Ok(Self { through, also })
     }
 }
 

@@ -113,7 +113,7 @@ impl Abort {
         Self {
             transfer,
             code,
-            message: cut(message, limits::MESSAGE_BYTES),
+            message: cut(message, limits::MESSAGE_BYTES).to_owned(),
         }
     }
 }

@@ -7,6 +7,9 @@ mod display;
 
 use crate::codec::{Field, Reader, Writer, body, put_list};
 use crate::error::{EncodeError, WireError};
+use crate::limits;
+
+pub use convert::WrongType;
 
 /// One value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,12 +33,12 @@ pub enum Value {
     Map(Vec<(String, Value)>),
     /// The number of a finished upload of this client, in requests.
     Upload(u64),
-    /// Bytes to be fetched, in replies.
+    /// What is to be fetched, in replies, pushes and calls.
     Blob(Blob),
 }
 
 body! {
-    /// Bytes of a reply that are to be fetched with `OpenDownload`; they live as long as the session.
+    /// What is to be fetched with `OpenDownload`, in replies, pushes and calls.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     Blob {
         /// For `OpenDownload`.
@@ -44,7 +47,43 @@ body! {
         length: u64,
         /// Where known.
         sha256: Option<[u8; 32]>,
+        /// What the bytes are: [`Blob::BYTES`], [`Blob::TEXT`] or [`Blob::VALUES`]; any other is taken as bytes.
+        form: u8,
     }
+}
+
+impl Blob {
+    /// They are a value of bytes.
+    pub const BYTES: u8 = 0;
+    /// They are a value of text.
+    pub const TEXT: u8 = 1;
+    /// They are what [`encode_values`] wrote, and stand for all values of the reply.
+    pub const VALUES: u8 = 2;
+}
+
+/// Appends an encoded `list of value` whose texts and bytes may be large, for a blob of the form [`Blob::VALUES`].
+///
+/// # Errors
+/// When nesting or number are beyond the limits; then `out` is as it was.
+pub fn encode_values(values: &[Value], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let start = out.len();
+    let mut to = Writer::new(out, "value's", usize::MAX);
+    to.inline_bytes_each = usize::MAX;
+    let done = put_list(values, &mut to);
+    if done.is_err() {
+        out.truncate(start);
+    }
+    done
+}
+
+/// Reads what [`encode_values`] wrote.
+///
+/// # Errors
+/// When it does not decode, or nesting or number are beyond the limits.
+pub fn decode_values(bytes: &[u8]) -> Result<Vec<Value>, WireError> {
+    let mut from = Reader::new(bytes);
+    from.inline_bytes_each = usize::MAX;
+    Field::get(&mut from)
 }
 
 impl Value {
@@ -63,6 +102,32 @@ impl Value {
             Self::Upload(_) => "upload",
             Self::Blob(_) => "blob",
         }
+    }
+
+    /// Appends the encoding of this value alone, for whoever keeps values elsewhere than in a frame.
+    ///
+    /// # Errors
+    /// When it is beyond the limits; then `out` is as it was.
+    pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let start = out.len();
+        let mut to = Writer::new(out, "value's", limits::FRAME_BYTES);
+        let done = Self::admit_put(&mut to, 1)
+            .and_then(|()| self.put(&mut to))
+            .and_then(|()| to.finish());
+        if done.is_err() {
+            out.truncate(start);
+        }
+        done
+    }
+
+    /// Reads what [`Value::encode`] wrote; what is left over is ignored.
+    ///
+    /// # Errors
+    /// When it does not decode or is beyond the limits.
+    pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut from = Reader::new(bytes);
+        <Self as Field>::admit(&mut from, 1)?;
+        <Self as Field>::get(&mut from)
     }
 }
 

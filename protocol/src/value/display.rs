@@ -25,7 +25,7 @@ impl fmt::Display for Value {
             Self::Bytes(bytes) => write!(to, "{} bytes", bytes.len()),
             Self::List(list) => {
                 to.write_str("[")?;
-                elements(to, list, |to, element| inner(to, element))?;
+                elements(to, list, inner)?;
                 to.write_str("]")
             }
             Self::Map(entries) => {
@@ -94,7 +94,8 @@ mod tests {
                 Blob {
                     id: 1,
                     length: 9,
-                    sha256: None
+                    sha256: None,
+                    form: Blob::BYTES
                 }
                 .into()
             ),
