@@ -39,11 +39,13 @@ fn player() {
             println!("@event {token} {why:?}");
         }
     });
+    // Made before it is asked for: that takes its time too.
+    let long = tone(30.0);
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let words: Vec<&str> = line.split(' ').collect();
         let answer = match words[..] {
-            ["tone"] => started(&audio, tone(30.0), 0),
+            ["tone"] => started(&audio, long.clone(), 0),
             ["pips", at_ms] => started(&audio, media("pips-vbr.mp3"), at_ms.parse().unwrap()),
             ["pause"] => format!("{:?}", audio.pause().map(drop)),
             ["resume"] => format!("{:?}", audio.resume().map(drop)),
@@ -129,12 +131,8 @@ impl Player {
     fn end(mut self) -> String {
         self.commands = None;
         let mut errors = String::new();
-        self.process
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut errors)
-            .unwrap();
+        let mut output = self.process.stderr.take().unwrap();
+        output.read_to_string(&mut errors).unwrap();
         assert!(self.process.wait().unwrap().success(), "{errors}");
         errors
     }
@@ -158,6 +156,8 @@ fn what_is_asked_for_is_heard_at_the_sink_when_it_is_asked_for() {
     let pulse = PulseAudio::start().unwrap();
     let mut player = Player::start(pulse.environment());
     let recorder = pulse.record().unwrap();
+    // Until the player is up and has its device.
+    player.tell("volume 1");
     listen(500);
     let play = player.tell("tone");
     listen(1_500);

@@ -2,7 +2,7 @@
 //! Invariant: the device's callback only copies samples that are already decoded; no disk, no lock, no decoder.
 //! Buffer: two periods of about 21 ms (1,024 frames at 44.1 or 48 kHz), so a pause is heard after some 45 ms at most;
 //! a sound server adds its own. A device that does not allow this gets its own sizes.
-//! An underrun is a line in the debug log; any other error means that the device is lost.
+//! An underrun is heard as a gap and no more; errors for half a second without sound mean that the device is lost.
 
 use super::{Output, Wiring};
 use crate::convert::Format;
@@ -12,13 +12,17 @@ use rodio::cpal::{self, ErrorKind};
 use rodio::{ChannelCount, DeviceSinkBuilder, MixerDeviceSink, Sample, SampleRate, Source};
 use std::error::Error;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// Periods per second, before rounding up to a power of two frames.
 const PERIODS_PER_S: u32 = 50;
 /// Frames taken from the tap at once; the device asks sample by sample.
 const BLOCK_FRAMES: usize = 64;
+/// Errors without sound for so long mean that the device is gone.
+const ERROR_PATIENCE: Duration = Duration::from_millis(500);
+/// Between two errors.
+const ERROR_PAUSE: Duration = Duration::from_millis(5);
 
 struct Speaker {
     format: Format,
@@ -39,15 +43,11 @@ pub(super) fn open(_options: &str, wiring: Wiring) -> Result<Box<dyn Output>, St
     #[cfg(target_os = "linux")]
     crate::alsa_complaints::catch();
     let lost = wiring.lost();
-    let told = Arc::new(AtomicBool::new(false));
-    let on_error = move |error: cpal::Error| match error.kind() {
-        ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => {
-            tracing::debug!("audio device: {error}");
-        }
-        _ => {
-            if !told.swap(true, Ordering::AcqRel) {
-                lost(error.to_string());
-            }
+    let pulls = Arc::new(AtomicU64::new(0));
+    let mut trouble = Trouble::new(Arc::clone(&pulls));
+    let on_error = move |error: cpal::Error| {
+        if trouble.is_lost(&error) {
+            lost(format!("it stopped taking sound ({error})"));
         }
     };
     let device = cpal::default_host()
@@ -78,11 +78,54 @@ pub(super) fn open(_options: &str, wiring: Wiring) -> Result<Box<dyn Output>, St
         at: BLOCK_FRAMES * format.channels,
         channels,
         rate,
+        pulls,
     });
     Ok(Box::new(Speaker {
         format,
         _device: device,
     }))
+}
+
+/// Errors of an open device: which of them mean that it is gone.
+#[derive(Clone)]
+struct Trouble {
+    pulls: Arc<AtomicU64>,
+    /// When errors began, and the count of pulls then.
+    since: Option<(Instant, u64)>,
+    told: bool,
+}
+
+impl Trouble {
+    fn new(pulls: Arc<AtomicU64>) -> Self {
+        Self {
+            pulls,
+            since: None,
+            told: false,
+        }
+    }
+
+    /// True once, when the device is gone. A sound server's stream answers with errors for its first moments too, so
+    /// only errors without any sound in between for a while count.
+    fn is_lost(&mut self, error: &cpal::Error) -> bool {
+        tracing::trace!("audio device: {error}");
+        let gone = match error.kind() {
+            ErrorKind::Xrun | ErrorKind::DeviceChanged | ErrorKind::RealtimeDenied => return false,
+            ErrorKind::DeviceNotAvailable | ErrorKind::StreamInvalidated => true,
+            _ => {
+                // The device's thread asks again at once, without end.
+                std::thread::sleep(ERROR_PAUSE);
+                let pulls = self.pulls.load(Ordering::Relaxed);
+                match self.since {
+                    Some((since, then)) if then == pulls => since.elapsed() >= ERROR_PATIENCE,
+                    _ => {
+                        self.since = Some((Instant::now(), pulls));
+                        false
+                    }
+                }
+            }
+        };
+        gone && !std::mem::replace(&mut self.told, true)
+    }
 }
 
 /// The system's words with every cause, behind what they mean here.
@@ -105,6 +148,8 @@ struct TapSource {
     at: usize,
     channels: ChannelCount,
     rate: SampleRate,
+    /// Counts blocks taken, to tell a moment's trouble from a lost device.
+    pulls: Arc<AtomicU64>,
 }
 
 impl Iterator for TapSource {
@@ -113,6 +158,7 @@ impl Iterator for TapSource {
     fn next(&mut self) -> Option<Sample> {
         if self.at >= self.block.len() {
             self.tap.pull(&mut self.block);
+            self.pulls.fetch_add(1, Ordering::Relaxed);
             self.at = 0;
         }
         let sample = self.block.get(self.at).copied();
