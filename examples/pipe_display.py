@@ -19,8 +19,8 @@ def draw(width: int, height: int, rgb: bytes) -> None:
     for y in range(0, height, 2):
         line = ""
         for x in range(width):
-            upper = rgb[(y * width + x) * 3:][:3]
-            lower = rgb[((y + 1) * width + x) * 3:][:3] or bytes(3)
+            at, below = (y * width + x) * 3, ((y + 1) * width + x) * 3
+            upper, lower = rgb[at:at + 3], rgb[below:below + 3] or bytes(3)
             line += "\x1b[38;2;%d;%d;%dm\x1b[48;2;%d;%d;%dm▀" % (*upper, *lower)
         lines.append(line + "\x1b[0m\n")
     sys.stdout.write("\x1b[H" + "".join(lines))

@@ -17,6 +17,9 @@ const FEW_COLOURS: usize = 256;
 /// How many pixels are looked at to count colours.
 const COLOUR_SAMPLES: usize = 65_536;
 
+/// A reduction in two steps keeps so many times the pixels needed for the second.
+const SPARE: u32 = 3;
+
 /// Borrowed pixels with 3 (RGB) or 4 (RGBA, alpha not premultiplied) bytes each, row by row.
 #[derive(Clone, Copy)]
 pub(crate) struct Pixels<'a> {
@@ -243,25 +246,31 @@ fn has_few_colours(rgb: &[u8]) -> bool {
 fn flatten(pixels: Pixels<'_>, crop: Area, background: [u8; 3]) -> Vec<u8> {
     let channels = pixels.channels as usize;
     let columns = crop.x as usize * channels..(crop.x + crop.width) as usize * channels;
-    let mut flat = Vec::with_capacity(crop.width as usize * crop.height as usize * 3);
+    let row_bytes = crop.width as usize * 3;
+    let mut flat = vec![0; row_bytes * crop.height as usize];
     let rows = pixels
         .bytes
         .chunks_exact(pixels.width.max(1) as usize * channels);
-    for row in rows.skip(crop.y as usize).take(crop.height as usize) {
+    for (row, flat) in rows
+        .skip(crop.y as usize)
+        .zip(flat.chunks_exact_mut(row_bytes))
+    {
         let seen = row.get(columns.clone()).unwrap_or_default();
         match pixels.channels {
-            Channels::Rgb => flat.extend_from_slice(seen),
+            Channels::Rgb if seen.len() == flat.len() => flat.copy_from_slice(seen),
+            Channels::Rgb => {}
             Channels::Rgba => {
-                for pixel in seen.chunks_exact(4) {
-                    if let &[red, green, blue, alpha] = pixel {
-                        let colour = [red, green, blue];
-                        flat.extend(
-                            colour
-                                .iter()
-                                .zip(background)
-                                .map(|(&c, b)| over(c, b, alpha)),
-                        );
+                for (flat, pixel) in flat.chunks_exact_mut(3).zip(seen.chunks_exact(4)) {
+                    let &[red, green, blue, alpha] = pixel else {
+                        continue;
+                    };
+                    let mut colour = [red, green, blue];
+                    if alpha != u8::MAX {
+                        for (value, below) in colour.iter_mut().zip(background) {
+                            *value = over(*value, below, alpha);
+                        }
                     }
+                    flat.copy_from_slice(&colour);
                 }
             }
         }
@@ -279,11 +288,22 @@ fn scale(flat: Vec<u8>, from: Area, to: Area, scaling: Scaling) -> Vec<u8> {
     match scaling {
         Scaling::Copy => flat,
         Scaling::Nearest => nearest(&flat, from, to),
-        Scaling::Blocks => blocks(&flat, from, to),
-        Scaling::Smooth(filter) => RgbImage::from_raw(from.width, from.height, flat)
-            .map(|image| imageops::resize(&image, to.width, to.height, filter).into_raw())
-            .unwrap_or_default(),
+        Scaling::Blocks => blocks(&flat, (from.width, from.height), (to.width, to.height)),
+        Scaling::Smooth(filter) => smooth(flat, (from.width, from.height), to, filter),
     }
+}
+
+/// A picture many times too large is first reduced by means of whole blocks, to at least
+/// `SPARE` times what is needed: not to be seen, and several times as fast.
+fn smooth(mut flat: Vec<u8>, from: (u32, u32), to: Area, filter: FilterType) -> Vec<u8> {
+    let reduced = |from: u32, to: u32| from / (from / (to.max(1) * SPARE)).max(1);
+    let middle = (reduced(from.0, to.width), reduced(from.1, to.height));
+    if middle != from {
+        flat = blocks(&flat, from, middle);
+    }
+    RgbImage::from_raw(middle.0, middle.1, flat)
+        .map(|image| imageops::resize(&image, to.width, to.height, filter).into_raw())
+        .unwrap_or_default()
 }
 
 /// Every target pixel takes the source pixel under its centre.
@@ -305,26 +325,43 @@ fn nearest(flat: &[u8], from: Area, to: Area) -> Vec<u8> {
     scaled
 }
 
-/// Every target pixel is the mean of its block; the sizes divide without a rest.
-fn blocks(flat: &[u8], from: Area, to: Area) -> Vec<u8> {
-    let across = (from.width / to.width.max(1)).max(1) as usize;
-    let down = (from.height / to.height.max(1)).max(1) as usize;
-    let count = (across * down) as u64;
-    let row_bytes = from.width as usize * 3;
-    let mut scaled = Vec::with_capacity(to.width as usize * to.height as usize * 3);
-    for band in flat.chunks_exact(row_bytes * down) {
-        let mut sums = vec![0u64; to.width as usize * 3];
+/// Every target pixel is the mean of its block. Where the sizes don't divide, some blocks are one pixel
+/// larger, evenly spread. The target is not larger than the source.
+fn blocks(flat: &[u8], from: (u32, u32), to: (u32, u32)) -> Vec<u8> {
+    let edge = |at: u32, from: u32, to: u32| {
+        let edge = u64::from(at) * u64::from(from) / u64::from(to.max(1));
+        usize::try_from(edge).unwrap_or(usize::MAX)
+    };
+    let row_bytes = from.0 as usize * 3;
+    let mut scaled = Vec::with_capacity(to.0 as usize * to.1 as usize * 3);
+    let mut columns = vec![0u32; row_bytes];
+    for y in 0..to.1 {
+        let (top, bottom) = (edge(y, from.1, to.1), edge(y + 1, from.1, to.1));
+        let band = flat
+            .get(top * row_bytes..bottom * row_bytes)
+            .unwrap_or_default();
+        columns.fill(0);
         for row in band.chunks_exact(row_bytes) {
-            for (block, sum) in row.chunks_exact(across * 3).zip(sums.chunks_exact_mut(3)) {
-                for pixel in block.chunks_exact(3) {
-                    for (total, value) in sum.iter_mut().zip(pixel) {
-                        *total += u64::from(*value);
-                    }
-                }
+            for (sum, value) in columns.iter_mut().zip(row) {
+                *sum += u32::from(*value);
             }
         }
-        let means = sums.iter().map(|sum| (sum + count / 2) / count);
-        scaled.extend(means.map(|mean| u8::try_from(mean).unwrap_or(u8::MAX)));
+        for x in 0..to.0 {
+            let (left, right) = (edge(x, from.0, to.0), edge(x + 1, from.0, to.0));
+            let mut sums = [0u64; 3];
+            for column in columns
+                .get(left * 3..right * 3)
+                .unwrap_or_default()
+                .chunks_exact(3)
+            {
+                for (sum, value) in sums.iter_mut().zip(column) {
+                    *sum += u64::from(*value);
+                }
+            }
+            let count = (((bottom - top) * (right - left)) as u64).max(1);
+            let mean = |sum: u64| u8::try_from((sum + count / 2) / count).unwrap_or(u8::MAX);
+            scaled.extend(sums.map(mean));
+        }
     }
     scaled
 }

@@ -92,7 +92,7 @@ impl Display {
     }
 
     /// Puts a scene in line. The answer comes when its first frame went to the panel, or says why it did
-    /// not; what was shown before then stays. `label` is what `current` calls it. Never blocks.
+    /// not; what was shown before then stays. A receiver without an answer means a display that stopped. `label` is what `current` calls it. Never blocks.
     pub fn show(
         &self,
         scene: Scene,

@@ -1,5 +1,5 @@
 //! Every number that bounds memory or time, with its unit and its reason.
-//! Invariant: together they keep one scene below about 200 MiB, whatever a file claims to be.
+//! Invariant: together they keep one scene below about 256 MiB, whatever a file claims to be.
 
 use std::time::Duration;
 
@@ -16,7 +16,8 @@ pub const MAX_PICTURE_PIXELS: u64 = 25_000_000;
 /// (canvas, saved canvas, frame, flattened frame).
 pub const MAX_ANIMATION_PIXELS: u64 = 3840 * 2160;
 
-/// What a decoder may allocate, in bytes, where it supports being told.
+/// The largest decoded picture, and what a decoder may allocate beside it where it supports being told,
+/// in bytes.
 pub const MAX_DECODER_BYTES: u64 = 128 * 1024 * 1024;
 
 /// Text and colour profiles inside a GIF, in bytes. They are not used, but the decoder keeps them.

@@ -92,7 +92,10 @@ pub(crate) fn decode(source: &mut Source, format: ImageFormat) -> Result<Picture
         .into_decoder()
         .map_err(|error| decode_error(format, error))?;
     let (width, height) = decoder.dimensions();
-    check_size(width, height, limits::MAX_PICTURE_PIXELS)?;
+    // 16 bits a channel take twice the memory, so half the pixels are allowed.
+    let pixel_bytes = u64::from(decoder.color_type().bytes_per_pixel()).max(1);
+    let affordable = limits::MAX_DECODER_BYTES / pixel_bytes;
+    check_size(width, height, affordable.min(limits::MAX_PICTURE_PIXELS))?;
     // A camera's "this side up"; unreadable EXIF data is no reason to refuse the picture.
     let orientation = decoder
         .orientation()
@@ -188,6 +191,19 @@ mod tests {
         decode(&mut source, format)
     }
 
+    fn crc32(bytes: &[u8]) -> u32 {
+        let step = |crc: u32, byte: &u8| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                if crc & 1 == 1 {
+                    crc >> 1 ^ 0xedb8_8320
+                } else {
+                    crc >> 1
+                }
+            })
+        };
+        !bytes.iter().fold(!0, step)
+    }
+
     #[test]
     fn every_format_decodes_to_its_pixels() {
         let image = RgbImage::from_fn(8, 4, |x, _| image::Rgb([if x < 4 { 255 } else { 0 }; 3]));
@@ -265,6 +281,23 @@ mod tests {
         // One side too long: the decoder's own limit.
         let wide = encoded(&DynamicImage::new_rgb8(30_000, 1), ImageFormat::Png);
         assert!(decoded(wide).is_err());
+        // A PNG says 6,000 x 3,000 pixels of 8 bytes in its header, and has one.
+        let mut deep = encoded(&DynamicImage::new_rgba16(1, 1), ImageFormat::Png);
+        deep[16..20].copy_from_slice(&6_000u32.to_be_bytes());
+        deep[20..24].copy_from_slice(&3_000u32.to_be_bytes());
+        let checksum = crc32(&deep[12..29]);
+        deep[29..33].copy_from_slice(&checksum.to_be_bytes());
+        let error = decoded(deep).map(drop).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                DisplayError::TooLarge {
+                    max_pixels: 16_777_216,
+                    ..
+                }
+            ),
+            "{error}"
+        );
         // A BMP names its size in bytes 18 to 26.
         let mut bmp = encoded(&DynamicImage::new_rgb8(1, 1), ImageFormat::Bmp);
         bmp[18..22].copy_from_slice(&16_000u32.to_le_bytes());

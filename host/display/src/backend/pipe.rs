@@ -16,7 +16,7 @@
 //! Invariant: nobody waits for a command that does not read. A frame it began to read is finished; of
 //! the frames behind that only the newest is kept, so sequence numbers may have gaps.
 //! A command that ends or closes its input is started again, after 1 s at first, doubling to 30 s, and
-//! gets the current frame again.
+//! gets the current frame again. It counts as back when it has lasted for a quarter of a second.
 
 mod feeder;
 
@@ -76,6 +76,8 @@ enum State {
         since: Instant,
         look_at: Instant,
         stalled: bool,
+        /// After a restart, until it has lasted for a moment: why it was down.
+        probation: Option<String>,
     },
     Down {
         reason: String,
@@ -101,6 +103,10 @@ impl Pipe {
     }
 
     fn restart(&mut self, now: Instant) {
+        let probation = match &self.state {
+            State::Down { reason, .. } => Some(reason.clone()).filter(|reason| !reason.is_empty()),
+            State::Running { .. } => None,
+        };
         match spawn(&self.command) {
             Ok((child, feeder)) => {
                 self.sequence = 0;
@@ -110,6 +116,7 @@ impl Pipe {
                     since: now,
                     look_at: now + LOOK_EVERY,
                     stalled: false,
+                    probation,
                 };
             }
             Err(error) => self.down(format!("could not be started: {error}"), now),
@@ -182,22 +189,33 @@ impl Pipe {
             feeder,
             look_at,
             stalled,
-            ..
+            since,
+            probation,
         } = &mut self.state
         else {
             return;
         };
         *look_at = now + LOOK_EVERY;
+        let lasted = now.saturating_duration_since(*since) >= LOOK_EVERY;
         let gone = exited(child).then(|| "ended".to_owned());
         match (gone, feeder.taken_within(Duration::ZERO)) {
             (Some(error), _) | (None, Taken::Never(error)) => self.closed(&error, now),
-            (None, Taken::Yes) => *stalled = false,
+            (None, Taken::Yes) => {
+                *stalled = false;
+                if lasted {
+                    *probation = None;
+                }
+            }
             (None, Taken::NotYet) => {}
         }
     }
 
     fn delivery(&self) -> Delivery {
         match &self.state {
+            State::Running {
+                probation: Some(reason),
+                ..
+            } => Delivery::Waiting(reason.clone()),
             State::Running { stalled: false, .. } => Delivery::Done,
             State::Running { .. } => Delivery::Waiting(format!(
                 "the display command `{}` does not read its input",

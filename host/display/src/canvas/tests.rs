@@ -281,3 +281,31 @@ fn a_smooth_reduction_keeps_the_mean_brightness() {
     let mean = frame.rgb().iter().map(|v| u64::from(*v)).sum::<u64>() / frame.rgb().len() as u64;
     assert!((120..=135).contains(&mean), "{mean}");
 }
+
+#[test]
+fn a_reduction_in_two_steps_looks_like_one_step() {
+    // A soft wave, 1000 x 700, onto 64 x 45.
+    let (width, height) = (1000u32, 700u32);
+    let wave = |x: u32, y: u32| {
+        ((f64::from(x) / 40.0).sin() * (f64::from(y) / 60.0).cos() * 120.0 + 128.0) as u8
+    };
+    let bytes: Vec<u8> = (0..width * height)
+        .flat_map(|i| [wave(i % width, i / width), 7, (i % 251) as u8])
+        .collect();
+    let to = Area {
+        x: 0,
+        y: 0,
+        width: 64,
+        height: 45,
+    };
+    let ours = smooth(bytes.clone(), (width, height), to, FilterType::Lanczos3);
+    let image = RgbImage::from_raw(width, height, bytes).unwrap();
+    let slow = imageops::resize(&image, 64, 45, FilterType::Lanczos3).into_raw();
+    let worst = ours
+        .iter()
+        .zip(&slow)
+        .map(|(a, b)| a.abs_diff(*b))
+        .max()
+        .unwrap();
+    assert!(worst <= 4, "off by {worst}");
+}

@@ -50,6 +50,17 @@ fn reason(delivery: Delivery) -> String {
     }
 }
 
+/// Waits until the command has ended, and says what the panel says.
+fn until_down(pipe: &mut Pipe, now: Instant) -> String {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while let State::Running { .. } = pipe.state {
+        pipe.tend(now);
+        assert!(Instant::now() < patience, "it runs on");
+        thread::yield_now();
+    }
+    reason(pipe.delivery())
+}
+
 fn is_down(delivery: &Delivery) -> bool {
     matches!(delivery, Delivery::Waiting(reason) if reason.contains("started again"))
 }
@@ -93,7 +104,7 @@ fn a_command_that_ends_is_started_again_later_and_gets_the_current_frame() {
     );
     let mut pauses = Vec::new();
     for _ in 0..7 {
-        let why = reason(until(&mut pipe, now, is_down));
+        let why = until_down(&mut pipe, now);
         assert!(why.contains("exit status: 3"), "{why}");
         let again = pipe.tend_at().unwrap();
         pauses.push(again.duration_since(now).as_secs());
@@ -122,14 +133,18 @@ fn a_frame_shown_while_the_command_is_down_appears_after_the_restart() {
     );
     let now = Instant::now();
     let mut pipe = Pipe::start(&command, now);
-    until(&mut pipe, now, is_down);
+    until_down(&mut pipe, now);
     let why = reason(pipe.present(&frame(1, 1, 1), Step::First, now));
     assert!(
         why.contains("exit status: 1") && why.contains("in 1 s"),
         "{why}"
     );
     pipe.present(&frame(2, 1, 1), Step::Next, now);
-    assert_eq!(pipe.tend(now + FIRST_PAUSE), Delivery::Done);
+    let restarted = now + FIRST_PAUSE;
+    assert!(is_down(&pipe.tend(restarted)), "it has not lasted yet");
+    until(&mut pipe, restarted + LOOK_EVERY, |delivery| {
+        *delivery == Delivery::Done
+    });
     pipe.close();
     assert_eq!(packets(&read(&file)), [(1, 1, 1, vec![2; 3])]);
 }
@@ -146,18 +161,19 @@ fn a_command_that_ran_well_is_started_again_soon() {
     let mut now = Instant::now();
     let mut pipe = Pipe::start("exit 1", now);
     for _ in 0..3 {
-        until(&mut pipe, now, is_down);
+        until_down(&mut pipe, now);
         now = pipe.tend_at().unwrap();
         pipe.tend(now);
     }
-    until(&mut pipe, now, is_down);
+    until_down(&mut pipe, now);
     now = pipe.tend_at().unwrap();
     pipe.command = format!("cat '{}'", go.display());
-    assert_eq!(pipe.tend(now), Delivery::Done);
+    pipe.tend(now);
+    assert_eq!(pipe.tend(now + LOOK_EVERY), Delivery::Done);
     now += RAN_WELL;
     assert_eq!(pipe.tend(now), Delivery::Done);
     fs::write(&go, "").unwrap();
-    assert!(reason(until(&mut pipe, now, is_down)).contains("in 1 s"));
+    assert!(until_down(&mut pipe, now).contains("in 1 s"));
 }
 
 #[test]
