@@ -13,7 +13,7 @@ pub struct Budget {
     pub max_bytes_decoded: u64,
     /// Width times height of a picture. More is refused.
     pub max_pixels: u64,
-    /// Memory for decoding, in bytes, on top of about 1 MiB of buffers. What would need more is not decoded.
+    /// Memory for decoding, in bytes, on top of about 2 MiB of buffers. What would need more is not decoded.
     pub max_memory_bytes: u64,
     /// Time of the probe. Reaching it refuses the file; half of it ends decoding.
     pub max_time: Duration,

@@ -6,6 +6,17 @@
 //! One file per format, in the order of the data's way: `sniff` picks the format, `picture/` and `sound/` examine it,
 //! `source` meters every byte they read.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )
+)]
+
 mod budget;
 mod fields;
 mod media;

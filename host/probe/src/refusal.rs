@@ -149,9 +149,15 @@ fn start_text(start: &[u8], looks_like: Option<&str>) -> String {
     }
     let is_text = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
     if start.iter().all(is_text) {
-        return format!("text that begins with {:?}", String::from_utf8_lossy(start).trim());
+        return format!(
+            "text that begins with {:?}",
+            String::from_utf8_lossy(start).trim()
+        );
     }
-    let bytes = start.iter().map(|byte| format!(" {byte:02x}")).collect::<String>();
+    let bytes = start
+        .iter()
+        .map(|byte| format!(" {byte:02x}"))
+        .collect::<String>();
     format!("unknown data that begins with{bytes}")
 }
 

@@ -81,6 +81,9 @@ fn well_known(start: &[u8]) -> Option<&'static str> {
     if matches!(start, [0xff, second, ..] if second & 0xf6 == 0xf0) {
         return Some("an aac sound");
     }
+    if matches!(start, [0xff, second, ..] if second & 0xfe == 0xfc) {
+        return Some("an mp2 sound (mpeg layer 2)");
+    }
     STARTS
         .iter()
         .find(|(bytes, _)| start.starts_with(bytes))

@@ -80,7 +80,7 @@ impl Metered {
     }
 }
 
-/// The whole file. Clones of its handle share one meter.
+/// The whole file. All its windows share one meter.
 pub(crate) struct Source {
     metered: Arc<Mutex<Metered>>,
     len: u64,

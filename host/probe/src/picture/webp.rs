@@ -13,6 +13,8 @@ use std::time::Duration;
 const FORMAT: Format = Format::Webp;
 const HAS_ALPHA: u8 = 0x10;
 const HAS_ANIMATION: u8 = 0x02;
+/// What a part of a lossy picture can claim; the decoder allocates it before it looks whether it is there.
+const PARTITION_BYTES: u64 = 16 << 20;
 
 #[derive(Default)]
 struct Walk {
@@ -62,9 +64,14 @@ pub(crate) fn examine(source: &Source) -> Result<Media, Refusal> {
 }
 
 fn decode(source: &Source, size: (u32, u32), walk: &Walk) -> Result<Checked, Refusal> {
-    // The picture handed out, the canvas, the frame before and after its colours are converted.
+    // Handed out 4 bytes, in the making up to 7 (luma and chroma 1.5, alpha 1 and, compressed, 4), and of an animation
+    // the canvas and the frame, 4 each.
     let pixels = u64::from(size.0) * u64::from(size.1);
-    if !source.affords(4 * pixels, 4 * 4 * pixels + source.len()) {
+    let per_pixel = if walk.is_animated { 19 } else { 11 };
+    if !source.affords(
+        4 * pixels,
+        per_pixel * pixels + source.len() + PARTITION_BYTES,
+    ) {
         return Ok(Checked::Part);
     }
     let mut decoder =

@@ -27,6 +27,10 @@ const LONGEST_FRAME_BYTES: u64 = 1441;
 const STRAY_BYTES: u64 = 4 << 10;
 /// Frames at a decoder's start that may lean on ones it never saw.
 const WARM_UP_FRAMES: usize = 10;
+/// Title and artist at the end, in the oldest form.
+const ID3V1_BYTES: u64 = 128;
+/// In front of and behind an APE tag.
+const APE_HEADER_BYTES: u64 = 32;
 /// How much of the end is walked when the middle is left out.
 const TAIL_BYTES: u64 = 128 << 10;
 
@@ -186,13 +190,13 @@ pub(crate) fn examine(source: &Source) -> Result<Media, Refusal> {
 /// Where the tags at the end begin.
 fn end_of_sound(source: &Source) -> u64 {
     let mut end = source.len();
-    if end >= 128 && source.peek(end - 128, 3) == b"TAG" {
-        end -= 128;
+    if end >= ID3V1_BYTES && source.peek(end - ID3V1_BYTES, 3) == b"TAG" {
+        end -= ID3V1_BYTES;
     }
-    let footer = source.peek(end.saturating_sub(32), 32);
-    if end >= 32 && footer.starts_with(b"APETAGEX") {
+    let footer = source.peek(end.saturating_sub(APE_HEADER_BYTES), APE_HEADER_BYTES);
+    if end >= APE_HEADER_BYTES && footer.starts_with(b"APETAGEX") {
         let header = if u32_le(&footer, 20).unwrap_or(0) >> 31 != 0 {
-            32
+            APE_HEADER_BYTES
         } else {
             0
         };
@@ -212,8 +216,6 @@ struct Walk<'a> {
     start: u64,
     end: u64,
     at: u64,
-    /// Where the last walked piece began.
-    piece: u64,
     first: Header,
     promise: Promise,
     frames: u64,
@@ -244,7 +246,6 @@ impl<'a> Walk<'a> {
             start,
             end,
             at,
-            piece: at,
             first,
             promise: promise.unwrap_or_default(),
             frames: 0,
@@ -317,19 +318,25 @@ impl<'a> Walk<'a> {
 
     /// Goes on at the next frame behind tags, padding or damage; false when nothing follows.
     fn resync(&mut self) -> Result<bool, Refusal> {
-        let bytes = self
-            .source
-            .peek(self.at, RESYNC_BYTES.min(self.end - self.at));
-        if bytes.starts_with(b"ID3") {
+        let start = self.source.peek(self.at, 32);
+        // Tags in the middle come from files that were put together.
+        if start.starts_with(b"ID3") {
             let behind = id3::skip_tags(self.source, self.at)?;
             return self.go_on_at(behind.min(self.end));
         }
+        if start.starts_with(b"TAG") {
+            return self.go_on_at((self.at + ID3V1_BYTES).min(self.end));
+        }
+        if start.starts_with(b"APETAGEX") {
+            let bytes = APE_HEADER_BYTES + u64::from(u32_le(&start, 12).unwrap_or(0));
+            return self.go_on_at((self.at + bytes).min(self.end));
+        }
+        let bytes = self
+            .source
+            .peek(self.at, RESYNC_BYTES.min(self.end - self.at));
         let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
         if zeros > 0 {
             return self.go_on_at(self.at + zeros as u64);
-        }
-        if is_end_tag(&bytes) {
-            return Ok(false);
         }
         let reaches_end = self.at + bytes.len() as u64 == self.end;
         let found = (1..bytes.len()).find(|at| chain(&bytes, *at, Some(&self.first), reaches_end));
@@ -356,7 +363,6 @@ impl<'a> Walk<'a> {
         };
         self.tail.clear();
         self.go_on_at(from + found as u64)?;
-        self.piece = self.at;
         Ok(())
     }
 

@@ -188,8 +188,7 @@ impl Walk<'_> {
                 self.source.len(),
             ));
         }
-        let Some((sample_rate, channels)) =
-            self.stream.format.filter(|_| self.stream.decoder.is_some())
+        let Some((sample_rate, channels)) = self.stream.format.filter(|_| self.stream.is_set_up)
         else {
             return Err(Refusal::damaged(FORMAT, "it ends before its sound begins"));
         };
@@ -221,6 +220,8 @@ struct Stream {
     packets: u64,
     identification: Vec<u8>,
     format: Option<(u32, u8)>,
+    is_set_up: bool,
+    /// None also when the budget does not afford its memory.
     decoder: Option<VorbisDecoder>,
     decoded_bytes: u64,
     /// By the budget.
@@ -310,7 +311,12 @@ impl Stream {
                 flac::check_comments(comments)
             }
             2 => {
-                vorbis::check_setup(packet)?;
+                let memory = vorbis::check_setup(packet)?;
+                self.is_set_up = true;
+                if memory > source.budget().max_memory_bytes {
+                    self.stopped = true;
+                    return Ok(());
+                }
                 let headers = [self.identification.as_slice(), packet].concat();
                 let mut parameters = CodecParameters::new();
                 parameters

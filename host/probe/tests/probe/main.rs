@@ -1,5 +1,15 @@
-//! Probes real media, malformed ones and noise.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+//! Probes real media, malformed ones, large ones and noise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
-mod dump;
+mod good;
+mod large;
+mod limits;
+mod malformed;
+mod noise;
 mod support;
