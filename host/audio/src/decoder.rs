@@ -5,6 +5,7 @@
 //! Panics in the library are caught here: it reads strangers' files.
 
 use crate::convert::Format;
+use crate::front::Container;
 use crate::tape::Tape;
 use std::io::{ErrorKind, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,9 +16,8 @@ use symphonia::core::codecs::{
 };
 use symphonia::core::errors::Error;
 use symphonia::core::formats::{FormatOptions, FormatReader, SeekMode, SeekTo};
-use symphonia::core::io::{MediaSource, MediaSourceStream};
-use symphonia::core::meta::MetadataOptions;
-use symphonia::core::probe::Hint;
+use symphonia::core::io::MediaSourceStream;
+use symphonia::default::formats::{FlacReader, MpaReader, OggReader, WavReader};
 
 /// Decoded in front of a jump's target and thrown away: MP3 and Vorbis need packets from before to be exact.
 const RUN_UP: Duration = Duration::from_millis(250);
@@ -48,7 +48,7 @@ pub(crate) enum Step {
 }
 
 impl Decoder {
-    /// Recognizes the container and finds its music.
+    /// Opens the container and finds its music.
     pub(crate) fn open(tape: &Tape) -> Result<Self, String> {
         guard(|| Self::open_inner(tape, true).map_err(|error| in_words(&error)))
     }
@@ -61,9 +61,13 @@ impl Decoder {
             enable_gapless: trim,
             ..FormatOptions::default()
         };
-        let container = symphonia::default::get_probe()
-            .format(&Hint::new(), stream, &options, &MetadataOptions::default())?
-            .format;
+        // Named, not probed: a probe would find a container within another one's bytes.
+        let container: Box<dyn FormatReader> = match tape.container() {
+            Container::Mp3 => Box::new(MpaReader::try_new(stream, &options)?),
+            Container::Wav => Box::new(WavReader::try_new(stream, &options)?),
+            Container::Flac => Box::new(FlacReader::try_new(stream, &options)?),
+            Container::Ogg => Box::new(OggReader::try_new(stream, &options)?),
+        };
         let (track, params) = music(container.as_ref())?;
         if trim && params.codec == CODEC_TYPE_MP3 && params.delay.is_none() {
             // Its length is a guess from the bit rate then; trimming would cut the music off there.
@@ -225,15 +229,4 @@ fn guard<T>(call: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
             message.unwrap_or("it panicked")
         ))
     })
-}
-
-/// The tape as the library wants it.
-impl MediaSource for Tape {
-    fn is_seekable(&self) -> bool {
-        true
-    }
-
-    fn byte_len(&self) -> Option<u64> {
-        Some(self.len())
-    }
 }

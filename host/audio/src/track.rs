@@ -66,8 +66,7 @@ fn roll(
     format: Format,
     output: u64,
 ) -> Result<(), String> {
-    let tape =
-        Tape::new(source, byte_len).map_err(|error| format!("it could not be read: {error}"))?;
+    let tape = Tape::new(source, byte_len)?;
     // A read error is the better reason than what a decoder makes of it.
     let or_fault = |reason: String| tape.fault().unwrap_or(reason);
     let mut decoder = Decoder::open(&tape).map_err(or_fault)?;

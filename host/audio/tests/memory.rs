@@ -42,7 +42,7 @@ fn sparse(path: &Path, head: &[u8], len: u64) -> File {
 }
 
 #[test]
-fn a_gibibyte_of_wav_and_a_cover_of_200_mib_play_in_a_few_mib() {
+fn a_gibibyte_of_wav_and_covers_of_200_mib_play_in_a_few_mib() {
     const GIB: u64 = 1 << 30;
     let folder = tempfile::tempdir().unwrap();
     let other = tempfile::tempdir().unwrap();
@@ -61,14 +61,46 @@ fn a_gibibyte_of_wav_and_a_cover_of_200_mib_play_in_a_few_mib() {
     studio.advance(5_000);
     assert_eq!(studio.audio.now().unwrap().position.as_secs(), 6_005);
 
-    let cover = 200 << 20;
+    // A cover of 200 MiB in front of an MP3, as one frame of its tag.
+    let cover: u64 = 200 << 20;
+    let syncsafe = |size: u64| [21, 14, 7, 0].map(|shift| (size >> shift) as u8 & 0x7f);
     let mut tag = b"ID3\x04\x00\x00".to_vec();
-    tag.extend([21, 14, 7, 0].map(|shift| (cover >> shift) as u8 & 0x7f));
-    let mut mp3 = sparse(&folder.path().join("cover.mp3"), &tag, 10 + cover);
+    tag.extend(syncsafe(cover + 10));
+    tag.extend(b"APIC");
+    tag.extend(syncsafe(cover));
+    tag.extend(b"\0\0\0image/png\0\x03\0");
+    let path = folder.path().join("cover.mp3");
+    let mut mp3 = sparse(&path, &tag, 20 + cover);
     mp3.seek(SeekFrom::End(0)).unwrap();
     mp3.write_all(&media_bytes("pips-vbr.mp3")).unwrap();
     studio.play(mp3, 5_000).unwrap();
     studio.advance(2_000);
+
+    // A dozen covers of 16 MiB, the most one block holds, in a FLAC.
+    let pips = media_bytes("pips.flac");
+    let path = folder.path().join("covers.flac");
+    let mut flac = sparse(&path, &[b"fLaC\0\0\0\x22", &pips[8..42]].concat(), 42);
+    for _ in 0..12 {
+        let at = flac.seek(SeekFrom::End(0)).unwrap();
+        let picture = b"\x06\xff\xff\xff\0\0\0\x03\0\0\0\x09image/png\0\0\0\0\0\0\0\x01\0\0\0\x01\0\0\0\x18\0\0\0\0";
+        flac.write_all(picture).unwrap();
+        flac.write_all(&(0xff_ffff_u32 - 41).to_be_bytes()).unwrap();
+        flac.set_len(at + 4 + 0xff_ffff).unwrap();
+    }
+    flac.seek(SeekFrom::End(0)).unwrap();
+    flac.write_all(&pips[42..]).unwrap();
+    studio.play(flac, 5_000).unwrap();
+    studio.advance(2_000);
+
+    // A comment in a WAV that claims 4 GiB.
+    let mut bytes = wav_header(44_100, 1, 88_200);
+    bytes.splice(36..36, *b"LIST\xf8\xff\xff\xffINFOICMT\xe0\xff\xff\xff");
+    bytes.resize(bytes.len() + 88_200, 1);
+    let error = studio.play(std::io::Cursor::new(bytes), 0).unwrap_err();
+    assert!(
+        error.to_string().contains("it ends within its header"),
+        "{error}"
+    );
 
     let grown = peak_kib() - before;
     println!("peak memory grew by {grown} KiB");
