@@ -232,6 +232,3 @@ fn shown_name(name: &str) -> String {
         .escape_debug()
         .to_string()
 }
-
-#[cfg(test)]
-mod tests;

@@ -130,9 +130,9 @@ impl WireError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// The body is over the limit of its kind.
-    #[error("the {kind} frame must be at most {limit_bytes} bytes; send large bytes as a transfer")]
+    #[error("{kind} must be at most {limit_bytes} bytes; send large text and bytes as transfers")]
     FrameTooLarge {
-        /// The kind's name.
+        /// The kind's name, or what else is too large.
         kind: &'static str,
         /// In bytes.
         limit_bytes: usize,

@@ -321,7 +321,7 @@ pub fn table_digest(ops: &[Value]) -> Result<[u8; 16], EncodeError> {
 
 /// Appends the encoding of one value; gives the values in it.
 fn encode_one(op: &Value, out: &mut Vec<u8>) -> Result<usize, EncodeError> {
-    let mut to = Writer::new(out, "opcode's", limits::OP_ENTRY_BYTES);
+    let mut to = Writer::new(out, "an opcode's entry", limits::OP_ENTRY_BYTES);
     Value::admit_put(&mut to, 1)?;
     op.put(&mut to)?;
     let nodes = limits::NODES - to.nodes_left;

@@ -67,7 +67,7 @@ impl Blob {
 /// When nesting or number are beyond the limits; then `out` is as it was.
 pub fn encode_values(values: &[Value], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
-    let mut to = Writer::new(out, "value's", usize::MAX);
+    let mut to = Writer::new(out, "a value", usize::MAX);
     to.inline_bytes_each = usize::MAX;
     let done = put_list(values, &mut to);
     if done.is_err() {
@@ -110,7 +110,7 @@ impl Value {
     /// When it is beyond the limits; then `out` is as it was.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let start = out.len();
-        let mut to = Writer::new(out, "value's", limits::FRAME_BYTES);
+        let mut to = Writer::new(out, "a value", limits::FRAME_BYTES);
         let done = Self::admit_put(&mut to, 1)
             .and_then(|()| self.put(&mut to))
             .and_then(|()| to.finish());
