@@ -5,9 +5,11 @@
 
 use crate::error::AudioError;
 use crate::line::Line;
+use crate::output_thread::Note;
 use crate::reel::{About, Reel, Reply};
 use crate::station::{AudioEvent, EndReason, Playing, Started};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedSender;
@@ -20,6 +22,7 @@ const OUTPUT_PATIENCE: Duration = Duration::from_secs(3);
 /// Shared by the handles, the output thread and the decoders.
 pub(crate) struct Desk {
     pub(crate) line: Arc<Line>,
+    notes: Sender<Note>,
     state: Mutex<State>,
 }
 
@@ -61,8 +64,13 @@ pub(crate) enum Overdue {
 }
 
 impl Desk {
-    pub(crate) fn new(volume: f32, events: UnboundedSender<AudioEvent>) -> Self {
+    pub(crate) fn new(
+        volume: f32,
+        notes: Sender<Note>,
+        events: UnboundedSender<AudioEvent>,
+    ) -> Self {
         Self {
+            notes,
             line: Arc::new(Line::new(volume)),
             state: Mutex::new(State {
                 // Zero is no play.
@@ -118,6 +126,7 @@ impl Desk {
             .is_some_and(|pending| pending.id == id)
         {
             state.drop_pending(why);
+            self.wake();
         }
     }
 
@@ -141,6 +150,7 @@ impl Desk {
             state.promoted = Some(Instant::now());
         }
         self.line.current.store(Some(Arc::clone(reel)));
+        self.wake();
         true
     }
 
@@ -191,6 +201,7 @@ impl Desk {
         let pending = state.pending.as_ref().map(Pending::playing);
         state.drop_pending(AudioError::Stopped);
         let current = self.end_current(&mut state, EndReason::Stopped);
+        self.wake();
         current.or(pending).ok_or(AudioError::NothingPlaying)
     }
 
@@ -267,6 +278,12 @@ impl Desk {
         state.events = None;
         state.drop_pending(AudioError::Closed);
         self.end_current(&mut state, EndReason::Stopped);
+    }
+
+    /// Lets the output's thread look at what has changed: its waiting times depend on it.
+    fn wake(&self) {
+        // Nobody is left to look when the station is ending.
+        let _ = self.notes.send(Note::Look);
     }
 
     fn current(&self, id: u64) -> Option<Arc<Reel>> {

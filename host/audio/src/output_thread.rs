@@ -25,6 +25,8 @@ pub(crate) enum Note {
         source: Box<dyn MusicSource>,
         byte_len: Option<u64>,
     },
+    /// Something changed at the desk.
+    Look,
     /// The output took the first samples of this play.
     Started(u64),
     /// The output took the last samples of this play.
@@ -97,7 +99,7 @@ impl OutputThread {
                     drop(done);
                     return;
                 }
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Note::Look) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }

@@ -134,7 +134,7 @@ impl Audio {
         } else {
             settings.volume.clamp(0.0, 1.0)
         };
-        let desk = Arc::new(Desk::new(volume, events));
+        let desk = Arc::new(Desk::new(volume, notes.clone(), events));
         let for_thread = (Arc::clone(&desk), notes.clone());
         let spawned = std::thread::Builder::new()
             .name("audio-output".to_owned())

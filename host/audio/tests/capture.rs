@@ -11,7 +11,7 @@
 mod pulse;
 mod studio;
 
-use pixelboy_audio::clock::Clock;
+use pixelboy_audio::clock::{Clock, ManualClock};
 use pixelboy_audio::{Audio, AudioError, AudioEvent, AudioSettings, EndReason, MusicSource};
 use pulse::Recording;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
@@ -659,6 +659,31 @@ fn a_missing_output_refuses_plays_in_plain_words_until_it_is_there() {
         spans[0].level,
         TONE_LEVEL / 2.0,
         0.005,
+    );
+}
+
+#[test]
+fn an_output_that_takes_nothing_counts_as_missing() {
+    // Its clock stands, so it never takes a sample.
+    let clock = Arc::new(ManualClock::new());
+    let (audio, mut events) = Audio::start_with_clock("null".parse().unwrap(), clock);
+    let begun = Instant::now();
+    let answer = audio.play(piece(tone(1.0), 0, 1)).blocking_recv().unwrap();
+    assert_eq!(
+        answer.unwrap_err(),
+        AudioError::NoDevice("it takes no sound".to_owned())
+    );
+    assert!(
+        begun.elapsed() < Duration::from_secs(6),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(audio.now(), None);
+    audio.shutdown();
+    assert_eq!(
+        events.blocking_recv(),
+        None,
+        "it never began, so it never ended"
     );
 }
 
