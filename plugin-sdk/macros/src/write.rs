@@ -162,3 +162,113 @@ fn arms(handlers: &[Handler]) -> Vec<TokenStream> {
     }
     arms
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use syn::{ItemImpl, parse_quote};
+
+    fn refused(mut block: ItemImpl) -> String {
+        super::plugin(&mut block).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_block_becomes_a_type_its_handlers_a_table_and_the_exports() {
+        let mut block: ItemImpl = parse_quote! {
+            /// Adds.
+            impl Adder {
+                /// Adds.
+                #[op]
+                fn add(#[range(0..)] #[default(1)] a: i64, call: &Call) -> Result<i64> { Ok(a) }
+                fn helper(#[cfg(all())] x: u8) -> u8 { x }
+            }
+        };
+        let written = super::plugin(&mut block).unwrap().to_string();
+        for part in [
+            "pub struct Adder",
+            "name : \"add\"",
+            "export ! (Adder",
+            "cfg (all ())",
+            "Self :: add (args . take :: < i64 >",
+        ] {
+            assert!(written.contains(part), "{part} is missing in {written}");
+        }
+        assert!(
+            !written.contains("# [op]") && !written.contains("# [range"),
+            "{written}"
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_a_handler_is_refused_with_the_reason() {
+        let refusals: [(ItemImpl, &str); 12] = [
+            (
+                parse_quote! { impl A { #[op] fn a(&self) -> Result<()> {} } },
+                "a handler has no self",
+            ),
+            (
+                parse_quote! { impl A { #[op] fn a(text: &str) -> Result<()> {} } },
+                "arguments are owned",
+            ),
+            (
+                parse_quote! { impl A { #[op] fn a() {} } },
+                "a handler returns Result",
+            ),
+            (
+                parse_quote! { impl A { #[op] async fn a() -> Result<()> {} } },
+                "a handler is not async",
+            ),
+            (
+                parse_quote! { impl A { #[op("A b")] fn a() -> Result<()> {} } },
+                "an opcode has 1 to 32 of a-z",
+            ),
+            (
+                parse_quote! { impl A { #[op] #[timer] fn a() -> Result<()> {} } },
+                "a handler has one of",
+            ),
+            (
+                parse_quote! { impl A { #[timer] fn a(id: String) -> Result<()> {} } },
+                "expected #[timer] fn",
+            ),
+            (
+                parse_quote! { impl A { #[event] fn a(it: Map) -> Result<()> {} } },
+                "expected attribute arguments",
+            ),
+            (
+                parse_quote! { impl A { #[op] fn a(#[range(0..9)] n: i64) -> Result<()> {} } },
+                "a range has both ends",
+            ),
+            (
+                parse_quote! { impl A { #[op] fn a(#[default(x())] n: i64) -> Result<()> {} } },
+                "expected a literal",
+            ),
+            (
+                parse_quote! { impl A { #[op] fn a(#[default(1)] #[choices(2, 3)] n: i64) -> Result<()> {} } },
+                "the default is none of the choices",
+            ),
+            (parse_quote! { impl A for B {} }, "without a trait"),
+        ];
+        for (block, reason) in refusals {
+            let said = refused(block);
+            assert!(said.contains(reason), "expected {reason:?}, got {said:?}");
+        }
+    }
+
+    #[test]
+    fn two_handlers_of_one_operation_clash() {
+        let op = parse_quote! { impl A {
+            #[op] fn a() -> Result<()> {}
+            #[op("a")] fn b() -> Result<()> {}
+        } };
+        let event = parse_quote! { impl A {
+            #[event("x", "y")] fn a(it: Map) -> Result<()> {}
+            #[event("y")] fn b(it: Map) -> Result<()> {}
+        } };
+        for block in [op, event] {
+            assert_eq!(
+                refused(block),
+                "another handler above takes the same operation"
+            );
+        }
+    }
+}

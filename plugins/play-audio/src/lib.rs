@@ -45,9 +45,9 @@ impl PlayAudio {
     /// Returns: {paused, position_ms, duration_ms}: the path, and where it stands.
     #[op]
     fn pm() -> Result<Map> {
-        let now = audio::playing()?;
+        let reply = told("paused", &audio::playing()?);
         audio::pause()?;
-        Ok(told("paused", &now))
+        Ok(reply)
     }
 
     /// Goes on from where it was paused.
@@ -59,10 +59,9 @@ impl PlayAudio {
         #[default(false)]
         thread: bool,
     ) -> Result<Map> {
-        let now = audio::playing()?;
-        audio::resume(thread)?;
-        let mut reply = told("playing", &now);
+        let mut reply = told("playing", &audio::playing()?);
         reply.insert("thread", thread);
+        audio::resume(thread)?;
         Ok(reply)
     }
 
@@ -71,9 +70,9 @@ impl PlayAudio {
     /// Returns: {stopped, position_ms, duration_ms}: the path, and where it stood.
     #[op]
     fn stop() -> Result<Map> {
-        let now = audio::playing()?;
+        let reply = told("stopped", &audio::playing()?);
         audio::stop()?;
-        Ok(told("stopped", &now))
+        Ok(reply)
     }
 
     /// Sets the volume of the device.
