@@ -1,0 +1,167 @@
+//! `display`: what is to be shown, staged.
+
+use std::time::Duration;
+
+use wasmtime::component::Resource;
+
+use super::device::Shown;
+use super::effect::{Effect, Picture};
+use super::store::path;
+use super::{Guest, failure};
+use crate::plugin::contract::pixelboy::plugin::display::{Host, HostAnimation};
+use crate::plugin::contract::pixelboy::plugin::types::Failure;
+
+type Answer<T> = wasmtime::Result<Result<T, Failure>>;
+
+/// The resource behind `animation`.
+#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+pub struct Animation {
+    width: u32,
+    height: u32,
+    loops: u32,
+    frames: Vec<(Vec<u8>, Duration)>,
+    bytes: usize,
+}
+
+/// A side of what a plugin draws, in pixels.
+const MAX_SIDE: u32 = 4096;
+/// Pixels that one operation may hold for the screen.
+const MAX_STAGED_BYTES: usize = 16 << 20;
+/// Frames per second that make sense on a panel.
+const MAX_FPS: f64 = 1000.0;
+
+impl Guest {
+    fn stage_scene(&mut self, picture: Picture, shown: Option<Shown>) {
+        self.work.effects.push(Effect::Scene { picture, shown });
+    }
+
+    fn open_media(&mut self, at: &str) -> Answer<pixelboy_store::Blob> {
+        let at = match path(at) {
+            Ok(at) => at,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        Ok(match self.work.transaction()?.open(&at) {
+            Ok(Some((_, blob))) => Ok(blob),
+            Ok(None) => Err(failure::no_file(&at)),
+            Err(error) => Err(failure::of_store(error)),
+        })
+    }
+
+    /// The bytes of a stored file that an effect will use.
+    pub(crate) fn media(&mut self, at: &str) -> Answer<pixelboy_store::Blob> {
+        self.open_media(at)
+    }
+}
+
+/// Whether `rgba` is `width * height` pixels of a sensible size.
+fn check_pixels(width: u32, height: u32, rgba: &[u8]) -> Result<(), Failure> {
+    if !(1..=MAX_SIDE).contains(&width) || !(1..=MAX_SIDE).contains(&height) {
+        return Err(failure::bad_arguments(format!(
+            "a picture must be 1 to {MAX_SIDE} pixels wide and high, got {width} x {height}"
+        )));
+    }
+    let expected = width as usize * height as usize * 4;
+    if rgba.len() != expected {
+        return Err(failure::bad_arguments(format!(
+            "{width} x {height} pixels are {expected} bytes of RGBA, got {}",
+            rgba.len()
+        )));
+    }
+    Ok(())
+}
+
+fn shown(kind: &str, path: Option<String>) -> Shown {
+    Shown { kind: kind.to_owned(), path, millifps: None, loops: None }
+}
+
+impl Host for Guest {
+    fn size(&mut self) -> wasmtime::Result<(u32, u32)> {
+        Ok(match self.services.display.backend_name() {
+            "none" => (0, 0),
+            _ => self.services.display.size(),
+        })
+    }
+
+    fn show(&mut self, at: String) -> Answer<()> {
+        Ok(self.media(&at)?.map(|bytes| {
+            self.stage_scene(Picture::Still(bytes), Some(shown("picture", Some(at))));
+        }))
+    }
+
+    fn play(&mut self, at: String, fps: Option<f64>, loops: Option<u32>) -> Answer<()> {
+        if let Some(fps) = fps
+            && !(fps > 0.0 && fps <= MAX_FPS)
+        {
+            return Ok(Err(failure::bad_arguments(format!(
+                "fps must be above 0 and at most {MAX_FPS}, got {fps}"
+            ))));
+        }
+        Ok(self.media(&at)?.map(|bytes| {
+            let mut shown = shown("animation", Some(at));
+            shown.millifps = fps.map(|fps| (fps * 1000.0) as u64);
+            shown.loops = loops;
+            self.stage_scene(Picture::Moving { bytes, fps, loops }, Some(shown));
+        }))
+    }
+
+    fn draw(&mut self, width: u32, height: u32, rgba: Vec<u8>) -> Answer<()> {
+        let staged: usize = self.work.effects.iter().map(Effect::staged_bytes).sum();
+        if staged + rgba.len() > MAX_STAGED_BYTES {
+            return Ok(Err(too_many_pixels()));
+        }
+        Ok(check_pixels(width, height, &rgba).map(|()| {
+            self.stage_scene(Picture::Pixels { width, height, rgba }, Some(shown("pixels", None)));
+        }))
+    }
+
+    fn animate(&mut self, animation: Resource<Animation>) -> Answer<()> {
+        let Animation { width, height, loops, frames, .. } = self.table.delete(animation)?;
+        if frames.is_empty() {
+            return Ok(Err(failure::bad_arguments("an animation needs at least one frame".to_owned())));
+        }
+        let picture = Picture::Frames { width, height, frames, loops };
+        self.stage_scene(picture, Some(shown("animation", None)));
+        Ok(Ok(()))
+    }
+
+    fn clear(&mut self) -> Answer<()> {
+        self.stage_scene(Picture::Clear, None);
+        Ok(Ok(()))
+    }
+
+    fn shown(&mut self) -> wasmtime::Result<Option<(String, Option<String>)>> {
+        let state = self.services.device.state_after(&self.work.effects);
+        Ok(state.shown.map(|shown| (shown.kind, shown.path)))
+    }
+}
+
+fn too_many_pixels() -> Failure {
+    failure::too_large(format!(
+        "one operation may hand over {} MiB of pixels; show a stored file instead",
+        MAX_STAGED_BYTES >> 20
+    ))
+}
+
+impl HostAnimation for Guest {
+    fn new(&mut self, width: u32, height: u32, loops: u32) -> wasmtime::Result<Resource<Animation>> {
+        Ok(self.table.push(Animation { width, height, loops, frames: Vec::new(), bytes: 0 })?)
+    }
+
+    fn frame(&mut self, this: Resource<Animation>, rgba: Vec<u8>, duration_ms: u32) -> Answer<()> {
+        let animation = self.table.get_mut(&this)?;
+        if let Err(failure) = check_pixels(animation.width, animation.height, &rgba) {
+            return Ok(Err(failure));
+        }
+        if animation.bytes + rgba.len() > MAX_STAGED_BYTES {
+            return Ok(Err(too_many_pixels()));
+        }
+        animation.bytes += rgba.len();
+        animation.frames.push((rgba, Duration::from_millis(u64::from(duration_ms))));
+        Ok(Ok(()))
+    }
+
+    fn drop(&mut self, this: Resource<Animation>) -> wasmtime::Result<()> {
+        self.table.delete(this)?;
+        Ok(())
+    }
+}

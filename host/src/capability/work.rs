@@ -1,0 +1,75 @@
+//! What one operation has to go by and has staged so far.
+//! Invariant: dropped without a commit, nothing of it ever happened.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use pixelboy_store::Transaction;
+
+use super::effect::Effect;
+
+/// Where an operation came from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Caller {
+    /// The session; 0 for the host's own operations.
+    pub(crate) session: u64,
+    /// The name the client gave itself.
+    pub(crate) name: std::sync::Arc<str>,
+}
+
+/// One operation under way in a guest.
+#[derive(Default)]
+pub(crate) struct Work {
+    /// Reads and staged writes; none outside an operation.
+    pub(crate) transaction: Option<Transaction>,
+    /// Staged effects, in the order asked for.
+    pub(crate) effects: Vec<Effect>,
+    /// Who asked.
+    pub(crate) caller: Caller,
+    /// Until when the client waits.
+    pub(crate) deadline: Option<Instant>,
+    /// The operation's clock.
+    pub(crate) now_ms: u64,
+    /// The operation's random number.
+    pub(crate) seed: u64,
+    token: Option<u64>,
+}
+
+impl Work {
+    /// Work for an operation that begins now.
+    pub(crate) fn begin(transaction: Transaction, caller: Caller, deadline: Option<Instant>) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            transaction: Some(transaction),
+            effects: Vec::new(),
+            caller,
+            deadline,
+            now_ms: now.as_millis() as u64,
+            seed: seed(now.as_nanos() as u64),
+            token: None,
+        }
+    }
+
+    /// The operation's token for a later answer.
+    pub(crate) fn token(&mut self) -> u64 {
+        let now_nanos = self.now_ms.wrapping_mul(1_000_000);
+        *self.token.get_or_insert_with(|| seed(now_nanos))
+    }
+
+    /// The transaction of the operation under way. Outside one (in `describe`) there is nothing to read or write.
+    pub(crate) fn transaction(&mut self) -> wasmtime::Result<&mut Transaction> {
+        self.transaction
+            .as_mut()
+            .ok_or_else(|| wasmtime::Error::msg("host functions are not to be called in `describe`"))
+    }
+}
+
+/// A number that differs between operations; for games and jitter, not for secrets.
+fn seed(now_nanos: u64) -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static KEYS: OnceLock<RandomState> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    KEYS.get_or_init(RandomState::new)
+        .hash_one((now_nanos, COUNT.fetch_add(1, Ordering::Relaxed)))
+}

@@ -1,0 +1,82 @@
+//! The command line of `pixelboyd`. Flags override config.toml.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use super::settings::{ConfigError, Settings};
+
+/// The host of a pixelboy device: stores, shows and plays what clients send, by plugins.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "pixelboyd", version)]
+pub(crate) struct Args {
+    /// The settings; data and plugins folders in it are relative to it.
+    #[arg(long, value_name = "FILE", default_value = "config.toml")]
+    pub(crate) config: PathBuf,
+
+    /// Where to listen; port 0 picks a free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// The folder of everything stored.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// The folder of .wasm files.
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+
+    /// auto, terminal, pipe:COMMAND, png:FOLDER or none.
+    #[arg(long, value_name = "NAME[:OPTIONS]")]
+    display: Option<String>,
+
+    /// default, wav:FILE or null.
+    #[arg(long, value_name = "NAME[:OPTIONS]")]
+    audio: Option<String>,
+
+    /// Written, with the bound address as its one line, when clients can connect.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+
+    /// How log lines look, on standard error; RUST_LOG sets what is logged.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log: LogFormat,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Args {
+    /// The file's settings with the flags on top.
+    pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {
+        let mut settings = Settings::read(&self.config)?;
+        if let Some(listen) = self.listen {
+            settings.host.listen = listen;
+        }
+        if let Some(data) = &self.data {
+            settings.host.data.clone_from(data);
+        }
+        if let Some(plugins) = &self.plugins {
+            settings.host.plugins.clone_from(plugins);
+        }
+        let value = |flag: &str, error: String| ConfigError::Value(flag.into(), error);
+        if let Some(display) = &self.display {
+            settings
+                .display
+                .set_backend(display)
+                .map_err(|error| value("--display", error.to_string()))?;
+        }
+        if let Some(audio) = &self.audio {
+            settings.audio.backend.clone_from(audio);
+            settings.audio().map_err(|error| value("--audio", error))?;
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,38 @@
+//! Takes operations and gives replies: in order, once, after what they saw is durable.
+//! Invariant: no reply leaves before the receipt of everything its operation wrote and saw.
+//! Not here: frames (`net`), guests (`plugin`), what an effect does (`capability`).
+//! A failed sync: *outcome unknown* for what waited, no effect, and writes are refused until a restart.
+
+pub(crate) mod blobs;
+pub(crate) mod board;
+pub(crate) mod host_ops;
+pub(crate) mod lane;
+pub(crate) mod operation;
+pub(crate) mod outbox;
+pub(crate) mod presence;
+pub(crate) mod record;
+pub(crate) mod registry;
+pub(crate) mod run;
+pub(crate) mod session;
+pub(crate) mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::capability::Services;
+
+/// What every client's operations go through.
+pub(crate) struct Dispatch {
+    pub(crate) services: Arc<Services>,
+    /// The opcode table as it is now.
+    pub(crate) board: board::Board,
+    pub(crate) settings: SessionSettings,
+    pub(crate) started: std::time::Instant,
+}
+
+/// How sessions begin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SessionSettings {
+    pub(crate) receive_timeout: Duration,
+    pub(crate) grace: Duration,
+}

@@ -1,0 +1,671 @@
+//! One client id at this host: its operations one after the other, its replies until they are confirmed, its session.
+//! Invariant: operations take effect in the order of their numbers; none is run twice while this lives.
+//! Not here: frames and sockets (`net`), other clients (`registry`).
+//! A broken connection changes nothing but where replies go; without one the session ends after its grace.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pixelboy_protocol::{
+    Code, Failure, Frame, Outcome, Push, TimeOut, Value, encode_reply_with, limits, match_arguments,
+};
+use pixelboy_store::{Admission, ClientId, OperationId, Position, RequestDigest};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Dispatch;
+use super::blobs::Blobs;
+use super::board::Handler;
+use super::host_ops::HostOp;
+use super::operation::{EncodedOutcome, Operation};
+use super::outbox::Outbox;
+use super::record::{Record, State};
+use super::run::{self, Context, Ran};
+use super::session::{Activity, Idle, Session};
+use crate::capability::work::Caller;
+
+/// What a door tells a presence.
+pub(crate) enum Message {
+    /// A connection said Hello; it takes the session over.
+    Attach(Attach),
+    /// That connection is gone.
+    Detach(u64),
+    /// From that connection.
+    Operation(u64, Operation, u64),
+    /// Replies up to a number, and these, have arrived.
+    Confirm(u64, u64, Vec<u64>),
+    /// Drop an operation unless it has begun to commit.
+    Cancel(u64, u64),
+    /// The client will not come back.
+    Goodbye(u64),
+    /// The host stops: finish what runs, then close.
+    Stop(oneshot::Sender<()>),
+}
+
+/// A connection that takes the session over.
+pub(crate) struct Attach {
+    pub(crate) connection: u64,
+    pub(crate) name: Arc<str>,
+    pub(crate) lowest_unconfirmed: u64,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) taken: oneshot::Sender<Attached>,
+}
+
+/// What `Welcome` needs to know.
+pub(crate) struct Attached {
+    pub(crate) resumed: bool,
+    pub(crate) executed_through: u64,
+    pub(crate) received_through: u64,
+    pub(crate) receive_timeout: Duration,
+    pub(crate) activity: Activity,
+    pub(crate) blobs: Arc<Blobs>,
+}
+
+/// The connection that the session has now.
+struct Link {
+    connection: u64,
+    outbox: Arc<Outbox>,
+    /// The highest number requested on it.
+    last_number: u64,
+    /// Numbers requested on it that have no reply yet.
+    asked: BTreeSet<u64>,
+}
+
+/// An operation that has run and waits until it may be told.
+struct Settling {
+    number: u64,
+    wrote: Option<Position>,
+    outcome: EncodedOutcome,
+    until: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>,
+    then: Then,
+}
+
+/// What follows a reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    /// `cc`: the connection closes, the session ends.
+    Close,
+}
+
+struct Running {
+    number: u64,
+    ran: Pin<Box<dyn Future<Output = Ran> + Send>>,
+}
+
+/// The task of one client id.
+pub(crate) struct Presence {
+    dispatch: Arc<Dispatch>,
+    client: ClientId,
+    name: Arc<str>,
+    inbox: mpsc::UnboundedReceiver<Message>,
+    record: Record,
+    queue: VecDeque<Operation>,
+    queue_bytes: usize,
+    running: Option<Running>,
+    settling: VecDeque<Settling>,
+    link: Option<Link>,
+    session: Option<Session>,
+    blobs: Arc<Blobs>,
+    /// When a session without a connection ends.
+    grace: Option<Instant>,
+    /// When the idle clock is to be looked at.
+    alarm: Pin<Box<tokio::time::Sleep>>,
+    alarm_set: bool,
+    leaving: bool,
+    stopping: Vec<oneshot::Sender<()>>,
+}
+
+/// What woke the task.
+enum Event {
+    Message(Option<Message>),
+    Ran(Ran),
+    Settled(Result<(), Failure>),
+    Alarm,
+}
+
+impl Presence {
+    /// A client that the store knows through `executed_through`, 0 for a new one.
+    pub(crate) fn new(
+        dispatch: Arc<Dispatch>,
+        client: ClientId,
+        executed_through: u64,
+        inbox: mpsc::UnboundedReceiver<Message>,
+    ) -> Self {
+        Self {
+            dispatch,
+            client,
+            name: "".into(),
+            inbox,
+            record: Record::known(executed_through),
+            queue: VecDeque::new(),
+            queue_bytes: 0,
+            running: None,
+            settling: VecDeque::new(),
+            link: None,
+            session: None,
+            blobs: Arc::default(),
+            grace: None,
+            alarm: Box::pin(tokio::time::sleep(Duration::ZERO)),
+            alarm_set: false,
+            leaving: false,
+            stopping: Vec::new(),
+        }
+    }
+
+    /// Serves the client until it says Goodbye, is dropped from the registry, or the host stops.
+    pub(crate) async fn serve(mut self) {
+        loop {
+            self.start_next();
+            if self.inbox.is_empty() && self.queue.is_empty() {
+                if let Some(link) = &self.link {
+                    link.outbox.flush();
+                }
+                if self.is_finished() {
+                    return;
+                }
+            }
+            match self.next_event().await {
+                Event::Message(Some(message)) => self.on_message(message),
+                Event::Message(None) => return self.end_session(),
+                Event::Ran(ran) => self.on_ran(ran),
+                Event::Settled(result) => self.on_settled(result),
+                Event::Alarm => self.on_alarm(),
+            }
+        }
+    }
+
+    /// Messages first, then what runs, and only then the wait that may lead a commit: so that one sync serves all.
+    async fn next_event(&mut self) -> Event {
+        tokio::select! {
+            biased;
+            message = self.inbox.recv() => Event::Message(message),
+            ran = async {
+                match &mut self.running {
+                    Some(running) => running.ran.as_mut().await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Ran(ran),
+            settled = async {
+                match self.settling.front_mut() {
+                    Some(settling) => settling.until.as_mut().await,
+                    None => std::future::pending().await,
+                }
+            } => Event::Settled(settled),
+            () = self.alarm.as_mut(), if self.alarm_set => Event::Alarm,
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.running.is_some() || !self.queue.is_empty() || !self.settling.is_empty()
+    }
+
+    fn is_finished(&mut self) -> bool {
+        if self.is_busy() || (!self.leaving && self.stopping.is_empty()) {
+            return false;
+        }
+        if self.leaving {
+            if let Err(error) = self.dispatch.services.store.forget(self.client) {
+                tracing::warn!(%error, "a client's record could not be dropped");
+            }
+            self.close_link(Code::Closed, "goodbye");
+        } else {
+            self.close_link(Code::ShuttingDown, "the host stops; connect again later");
+        }
+        for stopped in self.stopping.drain(..) {
+            let _ = stopped.send(());
+        }
+        self.end_session();
+        true
+    }
+
+    // ---- messages ----
+
+    fn on_message(&mut self, message: Message) {
+        match message {
+            Message::Attach(attach) => self.attach(attach),
+            Message::Detach(connection) => {
+                if self.is_linked(connection) {
+                    self.link = None;
+                    self.start_grace();
+                }
+            }
+            Message::Operation(connection, operation, confirmed) => {
+                if self.is_linked(connection) {
+                    self.note_activity();
+                    self.confirm(confirmed, &[]);
+                    self.receive(operation);
+                }
+            }
+            Message::Confirm(connection, through, also) => {
+                if self.is_linked(connection) {
+                    self.confirm(through, &also);
+                }
+            }
+            Message::Cancel(connection, number) => {
+                if self.is_linked(connection) {
+                    self.cancel(number);
+                }
+            }
+            Message::Goodbye(connection) => {
+                if self.is_linked(connection) {
+                    self.drop_waiting();
+                    self.leaving = true;
+                }
+            }
+            Message::Stop(stopped) => {
+                self.refuse_waiting();
+                self.stopping.push(stopped);
+            }
+        }
+    }
+
+    fn is_linked(&self, connection: u64) -> bool {
+        self.link.as_ref().is_some_and(|link| link.connection == connection)
+    }
+
+    fn attach(&mut self, attach: Attach) {
+        let Attach { connection, name, lowest_unconfirmed, outbox, taken } = attach;
+        self.close_link(Code::Fenced, "the same client id connected again");
+        let now = Instant::now();
+        self.name = name;
+        let resumed = self.session.is_some();
+        if !resumed {
+            let session = Session::new(self.session_number(), self.dispatch.settings.receive_timeout, now);
+            let seat = outbox.clone();
+            self.dispatch
+                .services
+                .audience
+                .join(session.number, Arc::new(move |push: Push| seat.send_if_room(push)));
+            self.session = Some(session);
+        }
+        self.grace = None;
+        let confirmed = lowest_unconfirmed.saturating_sub(1);
+        self.record.received_through = self.record.received_through.max(confirmed);
+        self.link = Some(Link { connection, outbox, last_number: 0, asked: BTreeSet::new() });
+        self.confirm(confirmed, &[]);
+        if let Some(session) = &self.session {
+            session.activity.note(now);
+            let attached = Attached {
+                resumed,
+                executed_through: self.record.executed_through,
+                received_through: self.record.received_through,
+                receive_timeout: session.receive_timeout,
+                activity: session.activity.clone(),
+                blobs: self.blobs.clone(),
+            };
+            // A connection that broke meanwhile sends Detach.
+            let _ = taken.send(attached);
+        }
+        self.set_alarm();
+    }
+
+    fn session_number(&self) -> u64 {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // The time of the start in the upper bits keeps numbers of earlier runs apart.
+        static RUN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        let run = RUN.get_or_init(|| {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(1, |now| now.as_millis() as u64)
+        });
+        (run << 20) + NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn confirm(&mut self, through: u64, also: &[u64]) {
+        let received = self.record.received_through;
+        if through > received {
+            return self.close_link(
+                Code::BadNumber,
+                &format!("a reply was confirmed that was never asked for; the highest number is {received}"),
+            );
+        }
+        if through > self.record.confirmed_through {
+            self.dispatch.services.store.confirm(self.client, through);
+        }
+        self.record.confirm(through, also);
+    }
+
+    /// A request has arrived: run it later, or say what is known of it.
+    fn receive(&mut self, operation: Operation) {
+        let number = operation.number;
+        let Some(link) = &mut self.link else { return };
+        if number <= link.last_number {
+            let last = link.last_number;
+            return self.close_link(
+                Code::BadNumber,
+                &format!("request numbers must rise: {number} came after {last}"),
+            );
+        }
+        link.last_number = number;
+        link.asked.insert(number);
+        if let Some(kept) = self.record.find(number) {
+            if kept.digest != operation.digest {
+                return self.answer_failure(number, number_reused(number));
+            }
+            if let State::Done { stored, outcome } = &kept.state {
+                let (stored, outcome) = (*stored, outcome.clone());
+                self.reply(number, stored, true, &outcome);
+            }
+            return;
+        }
+        if number <= self.record.received_through
+            && let Some((stored, outcome)) = self.answer_from_the_past(&operation)
+        {
+            return self.reply(number, stored, stored.is_some(), &outcome);
+        }
+        if self.record.len() as u64 >= limits::WINDOW_OPERATIONS {
+            return self.close_link(
+                Code::LimitExceeded,
+                &format!("{} requests are not confirmed; confirm replies first", limits::WINDOW_OPERATIONS),
+            );
+        }
+        self.queue_bytes += operation.bytes;
+        if self.queue_bytes as u64 > limits::WINDOW_BYTES {
+            return self.close_link(
+                Code::LimitExceeded,
+                &format!("requests of more than {} bytes are waiting", limits::WINDOW_BYTES),
+            );
+        }
+        self.record.receive(number, operation.digest);
+        if self.leaving || !self.stopping.is_empty() {
+            return self.finish(number, Ran::failed(shutting_down()));
+        }
+        self.queue.push_back(operation);
+    }
+
+    /// What the store knows of a number that is not in memory. None: it may run.
+    fn answer_from_the_past(&self, operation: &Operation) -> Option<(Option<Position>, EncodedOutcome)> {
+        let number = operation.number;
+        let failed = |failure| (None, run::encode(&Outcome::Failed(failure)));
+        if number <= self.record.confirmed_through {
+            return Some(failed(Failure::new(
+                Code::AlreadyConfirmed,
+                format!("request {number} was answered and its reply confirmed; it is not run again"),
+            )));
+        }
+        let id = OperationId { client: self.client, number };
+        Some(match self.dispatch.services.store.admit(id, RequestDigest(operation.digest)) {
+            Ok(Admission::Run) if number > self.record.executed_through => return None,
+            Ok(Admission::Recorded { reply, stored }) => (Some(stored), reply.into()),
+            Ok(Admission::NumberReused) => failed(number_reused(number)),
+            Ok(Admission::Run | Admission::ReplyLost) => failed(Failure::new(
+                Code::RanReplyLost,
+                format!(
+                    "the reply to request {number} is lost: nothing of it is on disk; \
+                     whether it ran or was refused is not known"
+                ),
+            )),
+            Err(error) => failed(Failure::new(Code::StorageFailed, error.to_string())),
+        })
+    }
+
+    fn cancel(&mut self, number: u64) {
+        let cancelled = || Ran::failed(Failure::new(Code::Cancelled, "cancelled; nothing happened"));
+        if self.running.as_ref().is_some_and(|running| running.number == number) {
+            // Pending, so not committed: dropping it drops all that it staged.
+            self.running = None;
+            self.finish(number, cancelled());
+        } else if let Some(at) = self.queue.iter().position(|operation| operation.number == number) {
+            self.unqueue(at);
+            self.finish(number, cancelled());
+        }
+    }
+
+    fn unqueue(&mut self, at: usize) -> Option<Operation> {
+        let operation = self.queue.remove(at)?;
+        self.queue_bytes = self.queue_bytes.saturating_sub(operation.bytes);
+        Some(operation)
+    }
+
+    /// Goodbye: what has not begun never will, and nobody waits for an answer.
+    fn drop_waiting(&mut self) {
+        self.running = None;
+        self.queue.clear();
+        self.queue_bytes = 0;
+    }
+
+    /// The host stops: what runs goes on, what waits is refused.
+    fn refuse_waiting(&mut self) {
+        while let Some(operation) = self.unqueue(0) {
+            self.finish(operation.number, Ran::failed(shutting_down()));
+        }
+    }
+
+    // ---- operations ----
+
+    /// Starts operations until one has to be waited for.
+    fn start_next(&mut self) {
+        while self.running.is_none()
+            && (self.record.reply_bytes() as u64) < limits::WINDOW_REPLIES_BYTES
+            && let Some(operation) = self.unqueue(0)
+        {
+            let number = operation.number;
+            if operation.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                let failure = Failure::new(Code::Deadline, "the request's time ran out before its turn; nothing happened");
+                self.finish(number, Ran::failed(failure));
+                continue;
+            }
+            let host_op = {
+                let table = self.dispatch.board.now();
+                table.row(&operation.op).and_then(|row| match row.handler {
+                    Handler::Host(op) => Some((op, row.clone())),
+                    Handler::Plugin(_) => None,
+                })
+            };
+            match host_op {
+                Some((op, row)) => {
+                    match match_arguments(&row.entry, operation.args, operation.kwargs) {
+                        Ok(args) => self.run_host_op(number, op, &args),
+                        Err(error) => {
+                            let failure = Failure::new(Code::BadArguments, error.to_string());
+                            self.finish(number, Ran::failed(failure));
+                        }
+                    }
+                }
+                None => {
+                    let context = Context {
+                        dispatch: self.dispatch.clone(),
+                        client: self.client,
+                        caller: Caller {
+                            session: self.session.as_ref().map_or(0, |session| session.number),
+                            name: self.name.clone(),
+                        },
+                        blobs: self.blobs.clone(),
+                    };
+                    self.running = Some(Running { number, ran: Box::pin(run::run(context, operation)) });
+                }
+            }
+        }
+    }
+
+    fn run_host_op(&mut self, number: u64, op: HostOp, args: &[Value]) {
+        let mut then = Then::Nothing;
+        let values = match op {
+            HostOp::Status => vec![super::status::of(&self.dispatch, self.session.as_ref())],
+            HostOp::SetReceiveTimeout => {
+                let seconds = match args.first() {
+                    Some(Value::Float(seconds)) => *seconds,
+                    _ => self.dispatch.settings.receive_timeout.as_secs_f64(),
+                };
+                if let Some(session) = &mut self.session {
+                    session.receive_timeout = Duration::from_secs_f64(seconds);
+                }
+                vec![Value::Float(seconds)]
+            }
+            HostOp::PassTimeOut(pass) => {
+                if let Some(session) = &mut self.session {
+                    session.pass_time_out = pass;
+                }
+                vec![]
+            }
+            HostOp::CloseConnection => {
+                then = Then::Close;
+                vec![]
+            }
+        };
+        self.note_activity();
+        self.set_alarm();
+        self.settle(number, Ran::answered(Outcome::Done(values)), then);
+        if then == Then::Close {
+            self.drop_waiting();
+        }
+    }
+
+    fn on_ran(&mut self, ran: Ran) {
+        if let Some(Running { number, .. }) = self.running.take() {
+            self.finish(number, ran);
+        }
+    }
+
+    /// An operation has run; its reply follows when it may be told.
+    fn finish(&mut self, number: u64, ran: Ran) {
+        self.settle(number, ran, Then::Nothing);
+    }
+
+    fn settle(&mut self, number: u64, ran: Ran, then: Then) {
+        let Ran { outcome, wrote, after, begun } = ran;
+        let is_durable = after <= self.dispatch.services.store.durable().position();
+        if begun.is_none() && is_durable && (then == Then::Nothing || self.settling.is_empty()) {
+            return self.tell(number, wrote, outcome, then);
+        }
+        let store = self.dispatch.services.store.clone();
+        let until = Box::pin(async move {
+            match begun {
+                // The lane waits for the commit.
+                Some(begun) => begun.await.unwrap_or_else(|_| Err(run::lost_release())),
+                None if is_durable => Ok(()),
+                None => store.wait(after).await.map(drop).map_err(|_| run::lost_release()),
+            }
+        });
+        self.settling.push_back(Settling { number, wrote, outcome, until, then });
+    }
+
+    fn on_settled(&mut self, result: Result<(), Failure>) {
+        let Some(Settling { number, wrote, outcome, then, .. }) = self.settling.pop_front() else { return };
+        match result {
+            Ok(()) => self.tell(number, wrote, outcome, then),
+            Err(failure) if failure.code == Code::OutcomeUnknown => {
+                // Not final: the number stays pending at the client.
+                self.reply(number, None, false, &run::encode(&Outcome::Failed(failure)));
+                self.record.forget(number);
+            }
+            Err(failure) => self.tell(number, wrote, run::encode(&Outcome::Failed(failure)), then),
+        }
+    }
+
+    /// The reply is due.
+    fn tell(&mut self, number: u64, wrote: Option<Position>, outcome: EncodedOutcome, then: Then) {
+        self.note_activity();
+        self.record.done(number, wrote, outcome.clone());
+        self.reply(number, wrote, false, &outcome);
+        if then == Then::Close {
+            self.close_link(Code::Closed, "closed as asked");
+            self.end_session();
+        }
+    }
+
+    fn answer_failure(&mut self, number: u64, failure: Failure) {
+        self.reply(number, None, false, &run::encode(&Outcome::Failed(failure)));
+    }
+
+    fn reply(&mut self, number: u64, stored: Option<Position>, recorded: bool, outcome: &[u8]) {
+        if let Some(link) = &mut self.link
+            && link.asked.remove(&number)
+        {
+            let stored = stored.map(|position| position.0);
+            link.outbox.queue_with(|out| encode_reply_with(number, stored, recorded, outcome, out));
+        }
+    }
+
+    // ---- the session ----
+
+    fn note_activity(&self) {
+        if let Some(session) = &self.session {
+            session.activity.note(Instant::now());
+        }
+    }
+
+    fn close_link(&mut self, code: Code, message: &str) {
+        if let Some(link) = self.link.take() {
+            link.outbox.close(code, message);
+            self.start_grace();
+        }
+    }
+
+    fn start_grace(&mut self) {
+        if self.session.is_some() {
+            self.grace = Some(Instant::now() + self.dispatch.settings.grace);
+            self.set_alarm();
+        }
+    }
+
+    fn set_alarm(&mut self) {
+        let now = Instant::now();
+        let due = match (self.grace, &self.session) {
+            (Some(grace), _) => Some(grace),
+            (None, Some(session)) if self.link.is_some() => session.idle_deadline(now),
+            _ => None,
+        };
+        self.alarm_set = due.is_some();
+        if let Some(due) = due {
+            self.alarm.as_mut().reset(due.into());
+        }
+    }
+
+    fn on_alarm(&mut self) {
+        self.alarm_set = false;
+        let now = Instant::now();
+        if let Some(grace) = self.grace {
+            if now >= grace {
+                self.end_session();
+            } else {
+                self.set_alarm();
+            }
+            return;
+        }
+        let busy = self.is_busy();
+        let (Some(session), Some(link)) = (&mut self.session, &self.link) else { return };
+        match session.idle(now, busy) {
+            Idle::Never => return,
+            Idle::Until(due) => self.alarm.as_mut().reset(due.into()),
+            Idle::TimeOut(idle) => {
+                let idle_ms = idle.as_millis() as u64;
+                link.outbox.queue_with(|out| Frame::from(TimeOut { idle_ms }).encode(out));
+                self.alarm.as_mut().reset((now + session.receive_timeout).into());
+            }
+        }
+        self.alarm_set = true;
+    }
+
+    fn end_session(&mut self) {
+        self.grace = None;
+        if let Some(session) = self.session.take() {
+            let services = &self.dispatch.services;
+            services.audience.leave(session.number);
+            self.blobs.clear();
+            if services.device.end_session(session.number) {
+                // It may have ended by itself meanwhile.
+                let _ = services.audio.stop();
+            }
+            tracing::debug!(client = %self.name, "session ended");
+        }
+    }
+}
+
+fn number_reused(number: u64) -> Failure {
+    Failure::new(
+        Code::NumberReused,
+        format!(
+            "request {number} was another one before: two programs use one client id; \
+             give each its own (its own state file)"
+        ),
+    )
+}
+
+fn shutting_down() -> Failure {
+    Failure::new(Code::ShuttingDown, "the host stops; nothing happened")
+}

@@ -1,0 +1,386 @@
+//! Runs one operation in its plugin, as a transaction.
+//! Invariant: the future is pending only before the commit, so dropping it (cancel, deadline) drops everything staged.
+//! Not here: order and resends (`presence`), the release of effects (`lane`).
+//! A failure, a trap, a limit: nothing of the operation happened.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pixelboy_protocol::{Code, Failure, Outcome, Value, limits, match_arguments};
+use pixelboy_store::{Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position, RequestDigest};
+use tokio::sync::oneshot;
+use wasmtime::component::Resource;
+
+use super::blobs::Blobs;
+use super::board::{Handler, Row, Serving};
+use super::operation::{EncodedOutcome, Operation};
+use super::{Dispatch, lane};
+use crate::capability::Guest;
+use crate::capability::blob::{self, Data};
+use crate::capability::failure;
+use crate::capability::work::{Caller, Work};
+use crate::plugin::contract::pixelboy::plugin::types::{self, Node};
+use crate::plugin::instance::{Fault, Instance};
+use crate::plugin::values;
+
+/// What became of an operation, and what its reply waits for.
+pub(crate) struct Ran {
+    pub(crate) outcome: EncodedOutcome,
+    /// Its place in the commit order, when it wrote.
+    pub(crate) wrote: Option<Position>,
+    /// What must be durable before anybody hears of it.
+    pub(crate) after: Position,
+    /// Tells when its effects have begun, where it had any.
+    pub(crate) begun: Option<oneshot::Receiver<Result<(), Failure>>>,
+}
+
+/// How often an operation is run anew because another plugin changed the same file meanwhile.
+const MAX_CONFLICTS: u32 = 8;
+
+impl Ran {
+    /// Nothing happened.
+    pub(crate) fn failed(failure: Failure) -> Self {
+        Self::answered(Outcome::Failed(bounded(failure)))
+    }
+
+    /// Nothing was written or staged.
+    pub(crate) fn answered(outcome: Outcome) -> Self {
+        Self { outcome: encode(&outcome), wrote: None, after: Position::default(), begun: None }
+    }
+}
+
+/// The outcome's bytes; one that does not fit becomes a failure that does.
+pub(crate) fn encode(outcome: &Outcome) -> EncodedOutcome {
+    let mut bytes = Vec::with_capacity(128);
+    if let Err(error) = outcome.encode(&mut bytes) {
+        let failure = Failure::new(Code::TooLarge, format!("the reply can't be sent: {error}"));
+        bytes.clear();
+        if Outcome::Failed(failure).encode(&mut bytes).is_err() {
+            bytes.clear();
+        }
+    }
+    bytes.into()
+}
+
+/// A failure as the wire takes it.
+fn bounded(mut failure: Failure) -> Failure {
+    let cut = |text: &mut String| {
+        let end = text.floor_char_boundary(limits::MESSAGE_BYTES);
+        text.truncate(end);
+    };
+    cut(&mut failure.message);
+    failure.details.truncate(limits::DETAILS);
+    for (name, value) in &mut failure.details {
+        cut(name);
+        cut(value);
+    }
+    failure
+}
+
+/// Everything an operation runs with.
+pub(crate) struct Context {
+    pub(crate) dispatch: Arc<Dispatch>,
+    pub(crate) client: ClientId,
+    pub(crate) caller: Caller,
+    pub(crate) blobs: Arc<Blobs>,
+}
+
+/// Runs `operation`, whose opcode a plugin offers.
+pub(crate) async fn run(context: Context, operation: Operation) -> Ran {
+    let Some(deadline) = operation.deadline else {
+        return in_turn(&context, operation).await;
+    };
+    let ran = tokio::time::timeout_at(deadline.into(), in_turn(&context, operation)).await;
+    ran.unwrap_or_else(|_| {
+        Ran::failed(Failure::new(Code::Deadline, "the request's time ran out before it was done; nothing happened"))
+    })
+}
+
+async fn in_turn(context: &Context, operation: Operation) -> Ran {
+    let board = &context.dispatch.board;
+    let mut serving = match find(context, &operation.op) {
+        Ok((_, serving)) => serving,
+        Err(failure) => return Ran::failed(failure),
+    };
+    loop {
+        let mut turn = serving.seat.turn().await;
+        // The version is chosen now: while this waited, the plugin may have been swapped.
+        let (row, current) = match find(context, &operation.op) {
+            Ok(found) => found,
+            Err(failure) => return Ran::failed(failure),
+        };
+        if !Arc::ptr_eq(&current.seat, &serving.seat) {
+            drop(turn);
+            serving = current;
+            continue;
+        }
+        let _ = board;
+        return Call { context, operation: &operation, row: &row, serving: &current }.run(&mut turn).await;
+    }
+}
+
+/// Who answers, or why nobody does.
+fn find(context: &Context, op: &str) -> Result<(Arc<Row>, Serving), Failure> {
+    let table = context.dispatch.board.now();
+    match table.row(op) {
+        Some(row) => match &row.handler {
+            Handler::Plugin(serving) => Ok((row.clone(), serving.clone())),
+            Handler::Host(_) => Err(Failure::new(Code::Unsupported, format!("{op} is the host's own"))),
+        },
+        None => Err(unknown_op(op, table.ops())),
+    }
+}
+
+/// Says what there is instead.
+fn unknown_op<'a>(op: &str, known: impl Iterator<Item = &'a str>) -> Failure {
+    let mut known: Vec<&str> = known.collect();
+    known.sort_unstable();
+    Failure::new(
+        Code::UnknownOp,
+        format!(
+            "no plugin offers {:?}; this device knows: {}",
+            op.chars().take(limits::OPCODE_BYTES).collect::<String>(),
+            known.join(" ")
+        ),
+    )
+}
+
+/// One call of a plugin's current version, in its turn.
+struct Call<'a> {
+    context: &'a Context,
+    operation: &'a Operation,
+    row: &'a Row,
+    serving: &'a Serving,
+}
+
+impl Call<'_> {
+    async fn run(&self, turn: &mut crate::plugin::seat::Turn<'_>) -> Ran {
+        for _ in 0..MAX_CONFLICTS {
+            match self.once(turn).await {
+                Ok(ran) => return ran,
+                Err(Again::Conflict) => {}
+                Err(Again::Never(failure)) => return Ran::failed(failure),
+            }
+        }
+        Ran::failed(Failure::new(
+            Code::Busy,
+            "other plugins kept changing the same file; nothing happened, try again",
+        ))
+    }
+
+    async fn once(&self, turn: &mut crate::plugin::seat::Turn<'_>) -> Result<Ran, Again> {
+        let args = match_arguments(&self.row.entry, self.operation.args.clone(), self.operation.kwargs.clone())
+            .map_err(|error| Failure::new(Code::BadArguments, error.to_string()))?;
+        let version = &self.serving.version;
+        let store = &self.context.dispatch.services.store;
+        let transaction = store.begin();
+        let mut work = Work::begin(transaction, self.context.caller.clone(), self.operation.deadline);
+        let uploads = self.uploads(&args)?;
+        for (number, _) in &uploads {
+            if let Some(transaction) = &mut work.transaction {
+                transaction.consume_upload(self.context.client, *number);
+            }
+        }
+        let mut instance = turn.instance(version).await.map_err(|fault| self.fault(turn, &fault))?;
+        let entry = &self.row.entry;
+        let lower = |guest: &mut Guest| lower(guest, entry, args, &uploads);
+        let handled = tokio::time::timeout(
+            version.wall_limit(),
+            instance.handle(version.engine(), work, &self.row.entry.op, lower),
+        )
+        .await;
+        let (work, answer) = match handled {
+            Ok((work, Ok(answer))) => (work, answer),
+            Ok((_, Err(fault))) => return Err(self.fault(turn, &fault).into()),
+            Err(_) => return Err(self.too_slow(turn, version.wall_limit()).into()),
+        };
+        let ran = self.conclude(&mut instance, work, answer).await;
+        turn.give_back(version, instance);
+        ran
+    }
+
+    /// The uploads that the arguments name, with their bytes.
+    fn uploads(&self, args: &[Value]) -> Result<Vec<(u64, StoredBlob)>, Failure> {
+        fn collect(value: &Value, numbers: &mut Vec<u64>) {
+            match value {
+                Value::Upload(number) if !numbers.contains(number) => numbers.push(*number),
+                Value::List(items) => items.iter().for_each(|item| collect(item, numbers)),
+                Value::Map(items) => items.iter().for_each(|(_, item)| collect(item, numbers)),
+                _ => {}
+            }
+        }
+        let mut numbers = Vec::new();
+        args.iter().for_each(|value| collect(value, &mut numbers));
+        let store = &self.context.dispatch.services.store;
+        numbers
+            .into_iter()
+            .map(|number| match store.upload(self.context.client, number) {
+                Ok(blob) => Ok((number, blob)),
+                Err(error) => Err(failure::of_upload(&error)),
+            })
+            .collect()
+    }
+
+    fn fault(&self, turn: &crate::plugin::seat::Turn<'_>, fault: &Fault) -> Failure {
+        turn.failed();
+        let plugin = &*self.serving.seat.name;
+        tracing::warn!(plugin, op = %self.operation.op, %fault, "a plugin failed; the operation was dropped");
+        let code = match fault {
+            Fault::CpuTime(_) => Code::PluginLimit,
+            Fault::Trap(_) => Code::PluginCrashed,
+        };
+        Failure::new(code, format!("the plugin {plugin} failed: {fault}; nothing happened"))
+    }
+
+    fn too_slow(&self, turn: &crate::plugin::seat::Turn<'_>, limit: Duration) -> Failure {
+        turn.failed();
+        let plugin = &*self.serving.seat.name;
+        tracing::warn!(plugin, op = %self.operation.op, ?limit, "a plugin took too long; the operation was dropped");
+        Failure::new(
+            Code::PluginLimit,
+            format!("the plugin {plugin} took longer than {limit:?}; nothing happened"),
+        )
+    }
+
+    /// Turns the answer into a reply and commits.
+    async fn conclude(
+        &self,
+        instance: &mut Instance,
+        mut work: Work,
+        answer: Result<types::Outcome, types::Failure>,
+    ) -> Result<Ran, Again> {
+        let values = match answer {
+            Ok(types::Outcome::Done(values)) => values,
+            Ok(types::Outcome::Later(_)) => {
+                return Err(Failure::new(Code::Unsupported, "this host takes no later answers yet").into());
+            }
+            Err(failure) => return Ok(self.refused(&work, failure::from_guest(failure))),
+        };
+        let values = self.raise(instance.guest(), values).await?;
+        let mut encoded = Vec::with_capacity(128);
+        Outcome::Done(values).encode(&mut encoded).map_err(|error| {
+            Failure::new(Code::TooLarge, format!("the reply can't be sent: {error}; nothing happened"))
+        })?;
+        let outcome: EncodedOutcome = encoded.into();
+        let services = &self.context.dispatch.services;
+        let Some(transaction) = work.transaction.take() else {
+            return Err(Failure::new(Code::BadState, "the operation lost its transaction").into());
+        };
+        let saw = transaction.seen();
+        let wrote = if transaction.has_writes() {
+            let record = OperationRecord {
+                operation: OperationId { client: self.context.client, number: self.operation.number },
+                digest: RequestDigest(self.operation.digest),
+                reply: outcome.to_vec(),
+            };
+            match services.store.commit(transaction, Some(record)) {
+                Ok(position) => Some(position),
+                Err(CommitError::Conflict) => return Err(Again::Conflict),
+                Err(error) => return Err(failure::of_commit(&error).into()),
+            }
+        } else {
+            services.store.ran(self.context.client, self.operation.number);
+            None
+        };
+        let after = wrote.unwrap_or(saw).max(saw);
+        let begun = if work.effects.is_empty() {
+            None
+        } else {
+            services.device.commit(&work.effects);
+            Some(self.serving.lane.line_up(after, work.effects))
+        };
+        Ok(Ran { outcome, wrote, after, begun })
+    }
+
+    /// The guest said no: nothing was written, but what it saw must be durable before that is said.
+    fn refused(&self, work: &Work, failure: Failure) -> Ran {
+        let saw = work.transaction.as_ref().map(pixelboy_store::Transaction::seen).unwrap_or_default();
+        Ran { after: saw, ..Ran::failed(failure) }
+    }
+
+    /// The guest's values as the reply's: handles become bytes where they fit, else blobs to be fetched.
+    async fn raise(&self, guest: &mut Guest, values: types::Values) -> Result<Vec<Value>, Failure> {
+        let plugin_fault = |error: &dyn std::fmt::Display| {
+            Failure::new(Code::PluginCrashed, format!("the plugin's reply is wrong: {error}; nothing happened"))
+        };
+        let mut held = Vec::new();
+        let mut room = limits::INLINE_BYTES;
+        for node in &values.nodes {
+            match node {
+                Node::Text(text) => room = room.saturating_sub(text.len()),
+                Node::Bytes(bytes) => room = room.saturating_sub(bytes.len()),
+                _ => {}
+            }
+        }
+        for node in &values.nodes {
+            let Node::Data(handle) = node else { continue };
+            let rep = handle.rep();
+            let Data(blob) =
+                guest.table.delete(Resource::new_own(rep)).map_err(|error| plugin_fault(&error))?;
+            let length = blob.len();
+            let value = if length <= room as u64 {
+                room -= length as usize;
+                let bytes = blob::read(blob, 0, length as u32).await.map_err(|error| {
+                    Failure::new(Code::StorageFailed, format!("failed to read stored bytes: {error}"))
+                })?;
+                Value::Bytes(bytes)
+            } else {
+                let sha256 = blob.known_sha256().map(|sha| sha.0);
+                let id = self.context.blobs.name(blob);
+                Value::Blob(pixelboy_protocol::Blob { id, length, sha256, form: 0 })
+            };
+            held.push((rep, value));
+        }
+        values::from_guest(values, |handle: Resource<Data>| {
+            let found = held.iter().position(|(rep, _)| *rep == handle.rep());
+            found.map_or(Value::Null, |at| held.swap_remove(at).1)
+        })
+        .map_err(|error| plugin_fault(&error))
+    }
+}
+
+/// Why an operation was not done in one go.
+enum Again {
+    /// Another plugin changed a file that it changes: run it anew.
+    Conflict,
+    /// It failed.
+    Never(Failure),
+}
+
+impl From<Failure> for Again {
+    fn from(failure: Failure) -> Self {
+        Self::Never(failure)
+    }
+}
+
+/// The arguments as the guest gets them: what is asked for as `data`, and uploads anywhere, become handles.
+fn lower(
+    guest: &mut Guest,
+    entry: &pixelboy_protocol::OpEntry,
+    args: Vec<Value>,
+    uploads: &[(u64, StoredBlob)],
+) -> wasmtime::Result<types::Values> {
+    use pixelboy_protocol::ArgKind;
+    values::to_guest(args, |root, value, top| {
+        let is_data = top && entry.args.get(root).is_some_and(|arg| arg.kind == ArgKind::Data);
+        let blob = match value {
+            Value::Upload(number) => {
+                uploads.iter().find(|(other, _)| other == number).map(|(_, blob)| blob.clone())
+            }
+            Value::Text(text) if is_data => Some(StoredBlob::from_bytes(text.clone().into_bytes())),
+            Value::Bytes(bytes) if is_data => Some(StoredBlob::from_bytes(bytes.clone())),
+            _ => None,
+        };
+        blob.map(|blob| Ok(guest.table.push(Data(blob))?)).transpose()
+    })
+}
+
+/// The failure that a lost release means.
+pub(crate) fn lost_release() -> Failure {
+    lane::outcome_unknown()
+}
+
+/// The deadline that a request's milliseconds mean.
+pub(crate) fn deadline(from: Instant, deadline_ms: Option<u64>) -> Option<Instant> {
+    deadline_ms.and_then(|ms| from.checked_add(Duration::from_millis(ms)))
+}

@@ -1,0 +1,83 @@
+//! What `status` tells.
+
+use pixelboy_protocol::Value;
+
+use super::Dispatch;
+use super::board::Handler;
+use super::session::Session;
+
+/// The device as it is now, as a map that grows by keys.
+pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
+    let services = &dispatch.services;
+    let state = services.device.state();
+    let (width, height) = services.display.size();
+    let shown = state.shown.map_or(Value::Null, |shown| {
+        map([("kind", shown.kind.into()), ("path", optional(shown.path))])
+    });
+    let music = state.music.map_or(Value::Null, |music| {
+        let playing = services.audio.now().filter(|playing| playing.token == music.token);
+        let position = playing.as_ref().map(|playing| playing.position.as_millis() as i64);
+        let duration = playing
+            .and_then(|playing| playing.duration)
+            .map(|duration| duration.as_millis() as i64);
+        map([
+            ("path", music.path.into()),
+            ("paused", Value::Bool(music.paused)),
+            ("position_ms", optional(position)),
+            ("duration_ms", optional(duration)),
+            ("thread", Value::Bool(music.outlives)),
+        ])
+    });
+    let mut status = vec![
+        ("shown", shown),
+        ("playing", music),
+        ("volume", Value::Float(state.volume)),
+        (
+            "display",
+            map([
+                ("backend", services.display.backend_name().to_owned().into()),
+                ("width", Value::Int(width.into())),
+                ("height", Value::Int(height.into())),
+            ]),
+        ),
+        ("host", concat!("pixelboyd ", env!("CARGO_PKG_VERSION")).to_owned().into()),
+        ("protocol", Value::Int(pixelboy_protocol::frame::VERSION.into())),
+        ("uptime_s", Value::Int(dispatch.started.elapsed().as_secs() as i64)),
+        ("sessions", Value::Int(services.audience.sessions().len() as i64)),
+        ("plugins", plugins(dispatch)),
+    ];
+    if let Some(session) = session {
+        status.push(("receive_timeout_s", Value::Float(session.receive_timeout.as_secs_f64())));
+        status.push(("pass_time_out", Value::Bool(session.pass_time_out)));
+    }
+    map(status)
+}
+
+fn plugins(dispatch: &Dispatch) -> Value {
+    let table = dispatch.board.now();
+    let mut plugins: Vec<(String, Value)> = Vec::new();
+    for op in table.ops() {
+        let Some(Handler::Plugin(serving)) = table.row(op).map(|row| &row.handler) else { continue };
+        if plugins.iter().any(|(name, _)| **name == *serving.seat.name) {
+            continue;
+        }
+        let (calls, failures) = serving.seat.counts();
+        let about = map([
+            ("about", serving.version.manifest.about.clone().into()),
+            ("version", serving.version.manifest.version.clone().into()),
+            ("calls", Value::Int(calls as i64)),
+            ("failures", Value::Int(failures as i64)),
+        ]);
+        plugins.push((serving.seat.name.to_string(), about));
+    }
+    plugins.sort_by(|a, b| a.0.cmp(&b.0));
+    Value::Map(plugins)
+}
+
+fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
+    Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
+fn optional(value: Option<impl Into<Value>>) -> Value {
+    value.map_or(Value::Null, Into::into)
+}

@@ -1,0 +1,216 @@
+//! The composition root: puts the stations together, serves, and stops in order.
+//! Invariant: clients can connect only when everything stored is recovered and every plugin was tried.
+//! On SIGTERM or SIGINT: no new connections, what runs ends within 4 s, the rest is refused, the store closes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pixelboy_audio::{Audio, AudioEvent};
+use pixelboy_display::Display;
+use pixelboy_store::{Settings as StoreSettings, SqliteStore, Store};
+
+use crate::capability::device::Device;
+use crate::capability::{Services, keeper};
+use crate::config::{Args, Settings};
+use crate::dispatch::board::{Board, Table};
+use crate::dispatch::registry::Registry;
+use crate::dispatch::{Dispatch, SessionSettings};
+use crate::net;
+use crate::plugin::cache::Cache;
+use crate::plugin::engine::Engine;
+use crate::plugin::loader::Loader;
+use crate::plugin::watch::Watch;
+
+/// How long operations may run on after the signal; the rest of 5 s is for closing.
+const STOP_LIMIT: Duration = Duration::from_secs(4);
+
+/// How often the store ages its records and syncs plain files.
+const TEND_EVERY: Duration = Duration::from_secs(1);
+
+/// Anything that keeps the host from starting, as one sentence.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    /// config.toml or a flag.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The data folder.
+    #[error(transparent)]
+    Store(#[from] pixelboy_store::OpenError),
+    /// The port.
+    #[error(transparent)]
+    Bind(#[from] net::BindError),
+    /// The rest.
+    #[error("failed to {0}: {1}")]
+    Other(&'static str, String),
+}
+
+fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> StartError {
+    move |error| StartError::Other(what, format!("{error:#}"))
+}
+
+/// Runs until a signal.
+pub(crate) fn run(args: &Args) -> Result<(), StartError> {
+    let settings = args.settings()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("host")
+        .build()
+        .map_err(failed("start the runtime"))?;
+    runtime.block_on(serve(args, settings))?;
+    // Threads that still wait for a disk or a decoder do not hold the end up.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(())
+}
+
+async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
+    let mut stop = signals().map_err(failed("listen for signals"))?;
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(store_settings(&settings))?);
+    let (audio, mut audio_events) =
+        Audio::start(settings.audio().map_err(|error| StartError::Other("set the audio up", error))?);
+    let services = Arc::new(Services {
+        store: store.clone(),
+        device: Device::new(f64::from(settings.audio.volume)),
+        display: Display::start(&settings.display),
+        audio,
+        audience: crate::capability::client::Audience::default(),
+    });
+    let board = Board::new(Table::new([]).map_err(failed("make the opcode table"))?);
+    let dispatch = Arc::new(Dispatch {
+        services: services.clone(),
+        board,
+        settings: SessionSettings {
+            receive_timeout: Duration::from_secs_f64(settings.host.receive_timeout_s),
+            grace: Duration::from_secs_f64(settings.host.session_grace_s),
+        },
+        started: Instant::now(),
+    });
+    let engine = Arc::new(Engine::start().map_err(failed("start the plugin engine"))?);
+    let cache = Cache::open(settings.host.data.join("cache"), &engine.wasmtime)
+        .map_err(failed("open the cache of compiled plugins"))?;
+    let mut loader = Loader::new(engine, cache, services.clone(), settings.host.plugins.clone());
+    let watch = Watch::start(&settings.host.plugins, &args.config);
+    loader.refresh(&settings.plugins, &dispatch.board).await;
+
+    let listener = net::bind(settings.host.listen).await?;
+    let address = listener.address();
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "open to the network: anybody there can use this device, there is no pairing yet");
+    }
+    let registry = Arc::new(Registry::new(dispatch.clone()));
+    let ended = services.clone();
+    let tasks = [
+        tokio::spawn(listener.serve(registry.clone(), settings.host.max_connections)),
+        tokio::spawn(keeper::keep(services.clone())),
+        tokio::spawn(async move {
+            while let Some(AudioEvent::Ended { token, .. }) = audio_events.recv().await {
+                ended.device.music_ended(token);
+            }
+        }),
+        tokio::spawn(tend(store.clone())),
+        tokio::spawn(reload(args.config.clone(), args.clone(), settings.clone(), watch, loader, dispatch.clone())),
+    ];
+    keeper::restore(&services).await;
+    println!("listening on {address}");
+    if let Some(file) = &args.ready_file {
+        write_ready(file, &format!("{address}\n")).map_err(failed("write the ready file"))?;
+    }
+
+    stop.recv().await;
+    tracing::info!("stopping");
+    let [accepting, ..] = &tasks;
+    accepting.abort();
+    registry.stop(STOP_LIMIT).await;
+    for task in tasks {
+        task.abort();
+    }
+    keeper::keep_last(&services);
+    let closing = tokio::task::spawn_blocking(move || {
+        services.audio.shutdown();
+        services.display.shutdown();
+        if let Err(error) = store.close() {
+            tracing::error!(%error, "the store did not close cleanly; it recovers at the next start");
+        }
+    });
+    let _ = closing.await;
+    if let Some(file) = &args.ready_file {
+        let _ = std::fs::remove_file(file);
+    }
+    Ok(())
+}
+
+fn store_settings(settings: &Settings) -> StoreSettings {
+    let store = &settings.store;
+    StoreSettings {
+        folder: settings.host.data.clone(),
+        media_quota_bytes: (store.media_quota_mib > 0).then_some(store.media_quota_mib << 20),
+        reserve_bytes: store.reserve_mib << 20,
+        max_clients: store.max_clients,
+        client_age: Duration::from_secs(u64::from(store.client_age_days) * 86_400),
+        upload_age: Duration::from_secs(u64::from(store.upload_age_hours) * 3600),
+    }
+}
+
+/// Lets the store do its housekeeping on a thread that may wait for the disk.
+async fn tend(store: Arc<dyn Store>) {
+    let mut last = Instant::now();
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let uptime = last.elapsed();
+        last = Instant::now();
+        let store = store.clone();
+        match tokio::task::spawn_blocking(move || store.tend(uptime)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the store's housekeeping failed; it is tried again"),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Takes changed plugins and settings in.
+async fn reload(
+    file: PathBuf,
+    args: Args,
+    mut now: Settings,
+    watch: Watch,
+    mut loader: Loader,
+    dispatch: Arc<Dispatch>,
+) {
+    loop {
+        watch.changed().await;
+        match args.settings() {
+            Ok(new) => {
+                let others = |settings: &Settings| Settings { plugins: Default::default(), ..settings.clone() };
+                if others(&new) != others(&now) {
+                    tracing::info!(file = %file.display(), "settings outside [plugins] take effect at the next start");
+                }
+                now = new;
+            }
+            Err(error) => tracing::warn!(%error, "settings not taken in; those before serve on"),
+        }
+        loader.refresh(&now.plugins, &dispatch.board).await;
+    }
+}
+
+/// SIGTERM and SIGINT, as one stream.
+fn signals() -> std::io::Result<tokio::sync::mpsc::Receiver<()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signal = signal(kind)?;
+        let sender = sender.clone();
+        tokio::spawn(async move {
+            while signal.recv().await.is_some() {
+                let _ = sender.try_send(());
+            }
+        });
+    }
+    Ok(receiver)
+}
+
+/// Whole or not at all: who waits for the file reads a complete line.
+fn write_ready(file: &Path, line: &str) -> std::io::Result<()> {
+    let new = file.with_extension("new");
+    std::fs::write(&new, line)?;
+    std::fs::rename(new, file)
+}

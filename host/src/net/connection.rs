@@ -1,0 +1,422 @@
+//! One connection, from its first byte to its last.
+//! Invariant: at most one frame and one read are buffered; reading goes on while writing can't.
+//! Not here: the meaning of a request (`dispatch`), the bytes of transfers (`upload`, `download`).
+
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use pixelboy_protocol::{
+    Code, Frame, Hello, Kind, Limits, Opening, PREAMBLE, Ping, Pong, Request, Sender, Split, Splitter,
+    TableChanged, Welcome, WireError, limits,
+};
+use pixelboy_store::ClientId;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, oneshot};
+
+use super::download::Downloads;
+use super::stranger;
+use super::upload::Uploads;
+use super::wire::TcpWire;
+use crate::dispatch::operation::Operation;
+use crate::dispatch::outbox::Outbox;
+use crate::dispatch::presence::{Attach, Message};
+use crate::dispatch::registry::{Refused, Registry};
+use crate::dispatch::run;
+
+/// Bytes asked for at a time: a chunk of data with its header.
+const READ_BYTES: usize = limits::CHUNK_BYTES + 64;
+
+/// How long a closed connection may take to take its last bytes.
+const LAST_BYTES_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why a connection ends: what to tell the client, if anything.
+type End = Option<(Code, String)>;
+
+/// Serves a client until it or the host is done.
+pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, registry: Arc<Registry>) {
+    // Without it small replies wait for acknowledgements.
+    let _ = socket.set_nodelay(true);
+    let (reader, writer) = socket.into_split();
+    let writer = Arc::new(writer);
+    let outbox = Arc::new(Outbox::new(Box::new(TcpWire(writer.clone()))));
+    let mut reading = Reading { socket: reader, buffer: BytesMut::new(), splitter: Splitter::new() };
+
+    let hello = tokio::time::timeout(Duration::from_millis(limits::HELLO_MS), reading.hello()).await;
+    let hello = match hello {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(Introduction::Stranger(opening))) => {
+            tracing::debug!(%peer, ?opening, "a stranger knocked");
+            if let Some(answer) = stranger::answer(opening) {
+                let _ = writer.try_write(&answer);
+            }
+            return;
+        }
+        Ok(Err(Introduction::Gone)) | Err(_) => return,
+        Ok(Err(Introduction::Wrong(code, message))) => {
+            tracing::info!(%peer, code = code.name(), %message, "a client was not let in");
+            outbox.close(code, &message);
+            return drain(&outbox, &writer).await;
+        }
+    };
+    let pump = tokio::spawn(pump(outbox.clone(), writer.clone()));
+    let end = match join(&hello, &registry, &outbox).await {
+        Ok(connection) => {
+            tracing::debug!(%peer, client = %hello.name, connection = connection.number, "connected");
+            reading.splitter.welcomed();
+            let inbox = connection.inbox.clone();
+            let number = connection.number;
+            let end = connection.run(&mut reading).await;
+            let _ = inbox.send(Message::Detach(number));
+            end
+        }
+        Err(end) => end,
+    };
+    if let Some((code, message)) = end {
+        tracing::info!(%peer, client = %hello.name, code = code.name(), %message, "connection closed");
+        outbox.close(code, &message);
+    } else {
+        outbox.end();
+    }
+    // The pump ends when the last bytes are out, or can't be sent in time.
+    let _ = tokio::time::timeout(LAST_BYTES_LIMIT, pump).await;
+}
+
+/// Sends what could not be sent at once; ends with the connection.
+async fn pump(outbox: Arc<Outbox>, writer: Arc<OwnedWriteHalf>) {
+    loop {
+        outbox.blocked().await;
+        drain(&outbox, &writer).await;
+        if outbox.is_over() {
+            return;
+        }
+    }
+}
+
+async fn drain(outbox: &Outbox, writer: &OwnedWriteHalf) {
+    while outbox.is_waiting() {
+        if writer.writable().await.is_err() {
+            return;
+        }
+        outbox.flush();
+    }
+}
+
+/// Why there is no Hello.
+enum Introduction {
+    Stranger(Opening),
+    Gone,
+    Wrong(Code, String),
+}
+
+impl From<WireError> for Introduction {
+    fn from(error: WireError) -> Self {
+        Self::Wrong(error.code(), error.to_string())
+    }
+}
+
+/// The receiving side.
+struct Reading {
+    socket: OwnedReadHalf,
+    buffer: BytesMut,
+    splitter: Splitter,
+}
+
+impl Reading {
+    /// Reads some bytes; false at the end.
+    async fn more(&mut self) -> bool {
+        self.buffer.reserve(READ_BYTES);
+        matches!(self.socket.read_buf(&mut self.buffer).await, Ok(1..))
+    }
+
+    /// The preamble and the first frame, which must be Hello.
+    async fn hello(&mut self) -> Result<Hello, Introduction> {
+        loop {
+            match Opening::check(&self.buffer) {
+                Opening::Pixelboy => break,
+                Opening::NeedMore if self.more().await => {}
+                Opening::NeedMore if self.buffer.is_empty() => return Err(Introduction::Gone),
+                Opening::NeedMore => return Err(Introduction::Stranger(Opening::check_last(&self.buffer))),
+                Opening::OtherFraming => {
+                    return Err(Introduction::Wrong(
+                        Code::Version,
+                        "this host speaks framing 1 only; update it, or use an older client".into(),
+                    ));
+                }
+                stranger => return Err(Introduction::Stranger(stranger)),
+            }
+        }
+        self.buffer.advance(PREAMBLE.len());
+        loop {
+            match self.splitter.split(&self.buffer)? {
+                Split::Frame { kind: Kind::Hello, body } => {
+                    let hello = Hello::decode(self.buffer.get(body.clone()).unwrap_or_default())?;
+                    self.buffer.advance(body.end);
+                    return Ok(hello);
+                }
+                Split::Frame { kind, .. } => {
+                    return Err(Introduction::Wrong(
+                        Code::HelloExpected,
+                        format!("the first frame must be Hello, got {}", kind.name()),
+                    ));
+                }
+                Split::Skip { end, .. } => self.buffer.advance(end),
+                Split::NeedMore { .. } => {
+                    if !self.more().await {
+                        return Err(Introduction::Gone);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lets the client in and sends Welcome.
+async fn join(
+    hello: &Hello,
+    registry: &Registry,
+    outbox: &Arc<Outbox>,
+) -> Result<Connection, End> {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    let version = pixelboy_protocol::frame::VERSION;
+    if !(hello.min_version..=hello.max_version).contains(&version) {
+        return Err(Some((
+            Code::Version,
+            format!(
+                "this host speaks protocol version {version}, you speak {} to {}; update the older one",
+                hello.min_version, hello.max_version
+            ),
+        )));
+    }
+    let dispatch = registry.dispatch().clone();
+    let store = dispatch.services.store.id().0;
+    let client = ClientId(hello.client.0);
+    let has_past = hello.last_store.is_some() || hello.lowest_unconfirmed > 1;
+    let same_store = hello.last_store == Some(store);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let shutting_down = || Some((Code::ShuttingDown, "the host stops; connect again later".to_owned()));
+    // A presence may end between finding and asking it: then there is a new one.
+    for _ in 0..3 {
+        let inbox = registry.find(client, has_past, same_store).map_err(|error| {
+            let code = match &error {
+                Refused::Forgotten => Code::ClientForgotten,
+                Refused::Store(_) => Code::StorageFailed,
+            };
+            Some((code, error.to_string()))
+        })?;
+        let (taken, attached) = oneshot::channel();
+        let attach = Attach {
+            connection: number,
+            name: hello.name.as_str().into(),
+            lowest_unconfirmed: hello.lowest_unconfirmed,
+            outbox: outbox.clone(),
+            taken,
+        };
+        if inbox.send(Message::Attach(attach)).is_err() {
+            continue;
+        }
+        let Ok(attached) = attached.await else { continue };
+        let limits = Limits {
+            receive_timeout_ms: attached.receive_timeout.as_millis() as u64,
+            session_grace_ms: dispatch.settings.grace.as_millis() as u64,
+            ..Limits::default()
+        };
+        let welcome = Welcome {
+            version,
+            store,
+            resumed: attached.resumed,
+            executed_through: attached.executed_through,
+            received_through: attached.received_through,
+            limits: limits.to_wire(),
+            table: dispatch.board.now().digest,
+            host: concat!("pixelboyd ", env!("CARGO_PKG_VERSION")).to_owned(),
+        };
+        outbox.send(welcome);
+        let connection = Connection {
+            number,
+            inbox,
+            uploads: Uploads::new(
+                client,
+                dispatch.services.store.clone(),
+                outbox.clone(),
+                attached.activity.clone(),
+            ),
+            downloads: Downloads::new(attached.blobs.clone(), outbox.clone(), attached.activity.clone()),
+            outbox: outbox.clone(),
+            dispatch,
+        };
+        return Ok(connection);
+    }
+    Err(shutting_down())
+}
+
+/// A client that was let in.
+struct Connection {
+    number: u64,
+    inbox: mpsc::UnboundedSender<Message>,
+    uploads: Uploads,
+    downloads: Downloads,
+    outbox: Arc<Outbox>,
+    dispatch: Arc<crate::dispatch::Dispatch>,
+}
+
+impl Connection {
+    async fn run(mut self, reading: &mut Reading) -> End {
+        let ping_every = Duration::from_millis(limits::PING_MS);
+        let mut changes = self.dispatch.board.changes();
+        let mut heard = Instant::now();
+        let mut unanswered = 0;
+        let ping = tokio::time::sleep(ping_every);
+        tokio::pin!(ping);
+        loop {
+            if let ControlFlow::Break(end) = self.take_frames(reading) {
+                return end;
+            }
+            tokio::select! {
+                biased;
+                more = reading.more() => {
+                    if !more {
+                        return None;
+                    }
+                    heard = Instant::now();
+                    unanswered = 0;
+                }
+                () = &mut ping => {
+                    let due = heard + ping_every * (unanswered + 1);
+                    if Instant::now() >= due {
+                        unanswered += 1;
+                        if unanswered >= limits::SILENT_PINGS {
+                            return Some((Code::Silent, "nothing came for four pings".into()));
+                        }
+                        self.outbox.send(Ping { token: u64::from(unanswered) });
+                    }
+                    ping.as_mut().reset((heard + ping_every * (unanswered + 1)).into());
+                }
+                changed = changes.changed() => {
+                    if changed.is_ok() {
+                        let digest = *changes.borrow_and_update();
+                        self.outbox.send(TableChanged { digest });
+                    }
+                }
+            }
+            if self.outbox.is_over() {
+                return None;
+            }
+        }
+    }
+
+    /// Handles every complete frame in the buffer.
+    fn take_frames(&mut self, reading: &mut Reading) -> ControlFlow<End> {
+        loop {
+            let (end, flow) = match reading.splitter.split(&reading.buffer) {
+                Ok(Split::NeedMore { .. }) => return ControlFlow::Continue(()),
+                Ok(Split::Skip { end, .. }) => (end, ControlFlow::Continue(())),
+                Ok(Split::Frame { kind, body }) => {
+                    let end = body.end;
+                    (end, self.on_frame(kind, reading.buffer.get(body).unwrap_or_default()))
+                }
+                Err(error) => return broken(&error),
+            };
+            reading.buffer.advance(end);
+            flow?;
+        }
+    }
+
+    fn on_frame(&mut self, kind: Kind, body: &[u8]) -> ControlFlow<End> {
+        if kind.sender() == Sender::Host {
+            let message = format!("only hosts send {}", kind.name());
+            return ControlFlow::Break(Some((Code::UnknownKind, message)));
+        }
+        if kind == Kind::Request {
+            return match Request::decode_with_digest(body) {
+                Ok((request, digest)) => self.on_request(request, digest, body.len()),
+                Err(error) => broken(&error),
+            };
+        }
+        match Frame::decode(kind, body) {
+            Ok(frame) => self.on_other(frame),
+            Err(error) => broken(&error),
+        }
+    }
+
+    fn on_request(&mut self, request: Request, digest: [u8; 16], bytes: usize) -> ControlFlow<End> {
+        let operation = Operation {
+            number: request.number,
+            digest,
+            deadline: request.deadline_ms.and_then(|ms| run::deadline(Instant::now(), Some(ms))),
+            op: request.op,
+            args: request.args,
+            kwargs: request.kwargs,
+            bytes,
+        };
+        self.tell(Message::Operation(self.number, operation, request.confirmed))
+    }
+
+    fn on_other(&mut self, frame: Frame<'_>) -> ControlFlow<End> {
+        match frame {
+            Frame::Confirm(confirm) => {
+                self.tell(Message::Confirm(self.number, confirm.through, confirm.also))
+            }
+            Frame::Cancel(cancel) => self.tell(Message::Cancel(self.number, cancel.number)),
+            Frame::Goodbye(_) => self.tell(Message::Goodbye(self.number)),
+            Frame::Ping(ping) => {
+                self.outbox.send(Pong { token: ping.token });
+                ControlFlow::Continue(())
+            }
+            Frame::GetTable(_) => {
+                let table = self.dispatch.board.now();
+                for part in table.parts() {
+                    self.outbox.queue_with(|out| part.encode(out));
+                }
+                self.outbox.flush();
+                ControlFlow::Continue(())
+            }
+            Frame::OpenUpload(open) => self.refused(|own| own.uploads.open(open)),
+            Frame::Data(data) => self.refused(|own| own.uploads.data(&data)),
+            Frame::Finish(finish) => {
+                self.uploads.finish(finish);
+                ControlFlow::Continue(())
+            }
+            Frame::Abort(abort) => {
+                self.uploads.abort(abort.transfer);
+                self.downloads.abort(abort.transfer);
+                ControlFlow::Continue(())
+            }
+            Frame::OpenDownload(open) => self.refused(|own| own.downloads.open(open)),
+            Frame::Credit(credit) => {
+                self.downloads.credit(credit);
+                ControlFlow::Continue(())
+            }
+            Frame::Close(_) => ControlFlow::Break(None),
+            Frame::Hello(_) => {
+                ControlFlow::Break(Some((Code::HelloExpected, "Hello was said already".into())))
+            }
+            // A pong was heard by arriving. Nothing is called on clients yet, so an offer leads nowhere.
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn refused(&mut self, act: impl FnOnce(&mut Self) -> Result<(), (Code, String)>) -> ControlFlow<End> {
+        match act(self) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(end) => ControlFlow::Break(Some(end)),
+        }
+    }
+
+    fn tell(&self, message: Message) -> ControlFlow<End> {
+        match self.inbox.send(message) {
+            Ok(()) => ControlFlow::Continue(()),
+            // The presence said the last word itself.
+            Err(_) => ControlFlow::Break(None),
+        }
+    }
+}
+
+fn broken(error: &WireError) -> ControlFlow<End> {
+    ControlFlow::Break(Some((error.code(), error.to_string())))
+}

@@ -1,0 +1,196 @@
+//! Brings the plugins in force in line with the files and config.toml.
+//! Invariant: a swap is one atomic replacement of the table; what fails to load leaves what serves as it is.
+//! Not here: when to look (`watch`).
+//! A broken file or a clash: the reason is logged once, and told again when it changes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::cache::{Cache, ContentDigest};
+use super::engine::Engine;
+use super::seat::Seat;
+use super::version::{LoadError, MAX_FILE_MIB, Version};
+use crate::capability::Services;
+use crate::config::PluginSettings;
+use crate::dispatch::board::{Board, Serving, Table};
+use crate::dispatch::lane::Lane;
+
+/// What the plugins are by name, in config.toml.
+pub(crate) type Wanted = BTreeMap<String, PluginSettings>;
+
+/// Loads, swaps and removes plugins.
+pub(crate) struct Loader {
+    engine: Arc<Engine>,
+    cache: Cache,
+    services: Arc<Services>,
+    folder: PathBuf,
+    serving: BTreeMap<String, Serving>,
+    /// What was refused last, so that it is neither tried nor told again before it changes.
+    refused: BTreeMap<String, Refusal>,
+    /// Files that are not named in config.toml and were told of.
+    not_enabled: Vec<PathBuf>,
+}
+
+#[derive(PartialEq)]
+struct Refusal {
+    digest: Option<ContentDigest>,
+    settings: PluginSettings,
+}
+
+/// What is to be done about one plugin.
+enum Step {
+    Keep,
+    Serve(Box<Version>),
+    Remove(&'static str),
+    Refuse(Option<ContentDigest>, String),
+}
+
+impl Loader {
+    /// Nothing is loaded yet.
+    pub(crate) fn new(engine: Arc<Engine>, cache: Cache, services: Arc<Services>, folder: PathBuf) -> Self {
+        Self {
+            engine,
+            cache,
+            services,
+            folder,
+            serving: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            not_enabled: Vec::new(),
+        }
+    }
+
+    /// Looks at every file and swaps what changed.
+    pub(crate) async fn refresh(&mut self, wanted: &Wanted, board: &Board) {
+        let gone: Vec<String> =
+            self.serving.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.remove(&name, "config.toml no longer names it", board).await;
+        }
+        for (name, settings) in wanted {
+            match self.step(name, settings).await {
+                Step::Keep => {}
+                Step::Serve(version) => self.serve(name, *version, board).await,
+                Step::Remove(why) => self.remove(name, why, board).await,
+                Step::Refuse(digest, why) => self.refuse(name, settings, digest, &why),
+            }
+        }
+        self.tell_not_enabled(wanted);
+    }
+
+    async fn step(&self, name: &str, settings: &PluginSettings) -> Step {
+        let file = self.folder.join(&settings.file);
+        let bytes = match read(&file) {
+            Ok(bytes) => bytes,
+            Err(LoadError::Read(_, error)) if error.kind() == std::io::ErrorKind::NotFound => {
+                if self.serving.contains_key(name) {
+                    return Step::Remove("its file was deleted");
+                }
+                let why = format!("there is no {}; build it, or remove [plugins.{name}]", file.display());
+                return Step::Refuse(None, why);
+            }
+            Err(error) => return Step::Refuse(None, error.to_string()),
+        };
+        let digest = ContentDigest::of(&bytes);
+        let known = self.serving.get(name);
+        if known.is_some_and(|now| now.version.digest == digest && now.version.settings == *settings) {
+            return Step::Keep;
+        }
+        let refusal = Refusal { digest: Some(digest), settings: settings.clone() };
+        if self.refused.get(name) == Some(&refusal) {
+            return Step::Keep;
+        }
+        match Version::load(&self.engine, &self.cache, &self.services, name, &bytes, settings).await {
+            Ok(version) => Step::Serve(Box::new(version)),
+            Err(error) => Step::Refuse(Some(digest), error.to_string()),
+        }
+    }
+
+    async fn serve(&mut self, name: &str, version: Version, board: &Board) {
+        let before = self.serving.get(name).cloned();
+        let (digest, settings) = (version.digest, version.settings.clone());
+        let seat = before.as_ref().map_or_else(|| Arc::new(Seat::new(name.into())), |now| now.seat.clone());
+        let lane =
+            before.as_ref().map_or_else(|| Lane::start(self.services.clone()), |now| now.lane.clone());
+        let ops: Vec<&str> = version.manifest.rows.iter().map(|row| row.op.as_str()).collect();
+        let (ops, number) = (ops.join(" "), version.manifest.version.clone());
+        self.serving.insert(name.to_owned(), Serving { seat, version: Arc::new(version), lane });
+        match Table::new(self.serving.values()) {
+            Ok(table) => {
+                board.replace(table);
+                self.refused.remove(name);
+                tracing::info!(plugin = name, version = %number, %ops, "plugin loaded");
+                if let Some(before) = before {
+                    before.seat.retire(before.version.serial).await;
+                }
+            }
+            Err(clash) => {
+                match before {
+                    Some(before) => self.serving.insert(name.to_owned(), before),
+                    None => self.serving.remove(name),
+                };
+                self.refuse(name, &settings, Some(digest), &clash.to_string());
+            }
+        }
+    }
+
+    async fn remove(&mut self, name: &str, why: &str, board: &Board) {
+        self.refused.remove(name);
+        let Some(gone) = self.serving.remove(name) else { return };
+        match Table::new(self.serving.values()) {
+            Ok(table) => board.replace(table),
+            // Less can't clash.
+            Err(clash) => tracing::error!(%clash, "the opcode table could not be made"),
+        }
+        tracing::info!(plugin = name, why, "plugin removed");
+        gone.seat.retire(gone.version.serial).await;
+    }
+
+    fn refuse(&mut self, name: &str, settings: &PluginSettings, digest: Option<ContentDigest>, why: &str) {
+        let refusal = Refusal { digest, settings: settings.clone() };
+        if self.refused.get(name) == Some(&refusal) {
+            return;
+        }
+        match self.serving.get(name) {
+            Some(now) => {
+                let version = &now.version.manifest.version;
+                tracing::warn!(plugin = name, why, %version, "plugin not taken in; the version before it serves on");
+            }
+            None => tracing::warn!(plugin = name, why, "plugin not taken in"),
+        }
+        self.refused.insert(name.to_owned(), refusal);
+    }
+
+    /// Says once what a file that lies there would need.
+    fn tell_not_enabled(&mut self, wanted: &Wanted) {
+        let Ok(entries) = std::fs::read_dir(&self.folder) else {
+            tracing::warn!(folder = %self.folder.display(), "there is no plugins folder; create it, or set --plugins");
+            return;
+        };
+        let mut lying: Vec<PathBuf> = entries
+            .flatten()
+            .map(|entry| PathBuf::from(entry.file_name()))
+            .filter(|file| file.extension().is_some_and(|ending| ending == "wasm"))
+            .filter(|file| !wanted.values().any(|plugin| plugin.file == *file))
+            .collect();
+        lying.sort();
+        for file in lying.iter().filter(|file| !self.not_enabled.contains(file)) {
+            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            tracing::info!(
+                file = %file.display(),
+                "plugin not enabled; to enable it, add to config.toml: [plugins.{name}] file = \"{}\" allow = []",
+                file.display()
+            );
+        }
+        self.not_enabled = lying;
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
+    let failed = |error| LoadError::Read(file.to_owned(), error);
+    let bytes = std::fs::metadata(file).map_err(failed)?.len();
+    if bytes > MAX_FILE_MIB << 20 {
+        return Err(LoadError::TooLarge(bytes >> 20, MAX_FILE_MIB));
+    }
+    std::fs::read(file).map_err(failed)
+}

@@ -1,0 +1,82 @@
+//! Where a plugin's operations run: one at a time, in the order they came.
+//! Invariant: serial for the plugin's whole life, over all its versions, so that handlers need no locks.
+//! Not here: what follows an operation (`dispatch`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::instance::{Fault, Instance};
+use super::version::Version;
+
+/// A plugin by name; versions come and go on it.
+pub(crate) struct Seat {
+    pub(crate) name: Arc<str>,
+    taken: tokio::sync::Mutex<Option<Sitting>>,
+    calls: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// The guest that served last, and of which version it is.
+struct Sitting {
+    serial: u64,
+    instance: Instance,
+}
+
+/// The right to run one operation.
+pub(crate) struct Turn<'a> {
+    seat: &'a Seat,
+    guard: tokio::sync::MutexGuard<'a, Option<Sitting>>,
+}
+
+impl Seat {
+    /// Nobody sits yet.
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self {
+            name,
+            taken: tokio::sync::Mutex::new(None),
+            calls: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        }
+    }
+
+    /// Waits for all operations before this one.
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        Turn { seat: self, guard: self.taken.lock().await }
+    }
+
+    /// Operations run, and how many of them trapped or ran out of time.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        (self.calls.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+    }
+
+    /// The version is gone: its guest's memory need not stay.
+    pub(crate) async fn retire(&self, serial: u64) {
+        let mut guard = self.taken.lock().await;
+        if guard.as_ref().is_some_and(|sitting| sitting.serial == serial) {
+            *guard = None;
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// A guest of this version; it is lost unless it is given back.
+    pub(crate) async fn instance(&mut self, version: &Version) -> Result<Instance, Fault> {
+        self.seat.calls.fetch_add(1, Ordering::Relaxed);
+        match self.guard.take() {
+            Some(sitting) if sitting.serial == version.serial => Ok(sitting.instance),
+            _ => version.instance().await,
+        }
+    }
+
+    /// Keeps the guest for the next operation.
+    pub(crate) fn give_back(&mut self, version: &Version, instance: Instance) {
+        if instance.is_clean() {
+            *self.guard = Some(Sitting { serial: version.serial, instance });
+        }
+    }
+
+    /// Counts an operation that the guest did not answer.
+    pub(crate) fn failed(&self) {
+        self.seat.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
