@@ -3,8 +3,48 @@
 //! Not here: opcodes, plugins, the network; this crate knows no other crate of ours.
 //! A failed sync: whoever waits gets [`OutcomeUnknown`], and writes are refused until the store is opened anew.
 
-mod id;
-mod store;
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")
+)]
 
+// The contract.
+mod entry;
+mod error;
+mod id;
+mod path;
+mod settings;
+mod store;
+mod transaction;
+mod wait;
+
+// Bytes and where they are.
+mod blob;
+mod body;
+mod disk;
+mod staging;
+
+// What is committed.
+mod change;
+mod view;
+
+// Bytes that are on their way in.
+mod upload;
+
+mod sqlite;
+
+#[cfg(test)]
+mod tests;
+
+pub use blob::{Blob, BlobReader};
+pub use entry::{Entry, MAX_KIND_BYTES, MAX_PROPERTIES_BYTES};
+pub use error::{CommitError, NoSpace, OpenError, OutcomeUnknown, SpaceLimit, StoreError, UploadError};
 pub use id::{ClientId, KvNamespace, OperationId, Position, Receipt, RequestDigest, Sha256, StoreId};
-pub use store::Store;
+pub use path::{MAX_PART_BYTES, MAX_PATH_BYTES, MAX_PATH_PARTS, MediaPath, PathError};
+pub use settings::Settings;
+pub use sqlite::SqliteStore;
+pub use staging::StagedWriter;
+pub use store::{Admission, ClientRecord, OperationRecord, Store};
+pub use transaction::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Transaction};
+pub use upload::{Announced, Upload, UploadState};
+pub use wait::Wait;

@@ -1,0 +1,117 @@
+//! Where the bytes of one file are: on disk as far as they are written, and in memory after that.
+//! Invariant: `on_disk` bytes of the plain file are the file's own; what was committed after them is in `waiting`, in order.
+//! Shared by all states of one file, so that a commit is readable before the plain file follows.
+//! A plain file of another length than `on_disk` was changed by hand.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::blob::{Bytes, Content};
+use crate::disk::{Disk, Place};
+
+/// The bytes of one file.
+pub(crate) struct Body(Mutex<Inner>);
+
+pub(crate) struct Inner {
+    /// Where the plain file is now; none while all of it is in memory.
+    pub(crate) place: Option<Place>,
+    /// Bytes of it that are written.
+    pub(crate) on_disk: u64,
+    /// What comes after them.
+    pub(crate) waiting: VecDeque<Bytes>,
+}
+
+/// Why a body can't be opened.
+#[derive(Debug)]
+pub(crate) enum BodyError {
+    /// The plain file has another length than it should, or is gone.
+    Changed(String),
+    /// The disk failed.
+    Io(io::Error),
+}
+
+impl Body {
+    /// A file that is on disk in full.
+    pub(crate) fn on_disk(place: Place, len: u64) -> Self {
+        Self(Mutex::new(Inner { place: Some(place), on_disk: len, waiting: VecDeque::new() }))
+    }
+
+    /// A file that is in memory only.
+    pub(crate) fn in_memory(bytes: Bytes) -> Self {
+        Self(Mutex::new(Inner { place: None, on_disk: 0, waiting: VecDeque::from([bytes]) }))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes were committed at the end.
+    pub(crate) fn push(&self, bytes: Bytes) {
+        self.lock().waiting.push_back(bytes);
+    }
+
+    /// The first `len` bytes, to be read.
+    pub(crate) fn open(&self, disk: &Disk, len: u64) -> Result<Content, BodyError> {
+        let inner = self.lock();
+        let Some(place) = &inner.place else {
+            return Ok(match inner.waiting.front() {
+                Some(only) if only.len() as u64 == len => Content::Memory(only.clone()),
+                _ => Content::Memory(join(&inner.waiting, len)),
+            });
+        };
+        let file = match disk.open(place) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(BodyError::Changed("the plain file is gone".into()));
+            }
+            Err(error) => return Err(BodyError::Io(error)),
+        };
+        let found = file.metadata().map_err(BodyError::Io)?.len();
+        check(found, inner.on_disk)?;
+        let mut missing = len.saturating_sub(inner.on_disk);
+        let tail = inner
+            .waiting
+            .iter()
+            .take_while(|piece| {
+                let needed = missing > 0;
+                missing = missing.saturating_sub(piece.len() as u64);
+                needed
+            })
+            .cloned()
+            .collect();
+        Ok(Content::File { file, on_disk: inner.on_disk, tail })
+    }
+
+    /// Whether the plain file has the length that it should have.
+    pub(crate) fn verify(&self, disk: &Disk) -> Result<(), BodyError> {
+        let inner = self.lock();
+        match &inner.place {
+            None => Ok(()),
+            Some(place) => match disk.size(place).map_err(BodyError::Io)? {
+                Some(found) => check(found, inner.on_disk),
+                None => Err(BodyError::Changed("the plain file is gone".into())),
+            },
+        }
+    }
+}
+
+fn check(found: u64, expected: u64) -> Result<(), BodyError> {
+    if found == expected {
+        return Ok(());
+    }
+    Err(BodyError::Changed(format!("the plain file has {found} bytes instead of {expected}")))
+}
+
+fn join(pieces: &VecDeque<Bytes>, len: u64) -> Bytes {
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    let mut all: Vec<u8> = Vec::new();
+    for piece in pieces {
+        all.extend_from_slice(piece);
+        if all.len() >= len {
+            break;
+        }
+    }
+    all.truncate(len);
+    all.into()
+}

@@ -1,0 +1,309 @@
+//! The one layer through which plain files are touched; SQLite's own files are the only others.
+//! Invariant: every create, write, rename, link, removal and sync of a plain file is a method here, so that a test can
+//! stop the world at any of them. Not here: why and in which order (`plain`, `upload`, `recovery`).
+//! An error is the system's own; who called says what it means. All of it may block.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Advice, FlockOperation, OFlags};
+
+use crate::MediaPath;
+
+/// Where a plain file lies in the data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// `staging/NAME`.
+    Staging(Arc<str>),
+    /// `media/PATH`.
+    Media(MediaPath),
+}
+
+/// A folder that is to be synced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Folder {
+    /// `staging/`.
+    Staging,
+    /// `media/`.
+    Media,
+    /// `media/PATH/`.
+    Under(MediaPath),
+}
+
+/// The data folder, held by a lock for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    root: PathBuf,
+    _lock: File,
+    #[cfg(test)]
+    pub(crate) faults: crate::tests::faults::Faults,
+}
+
+/// Why the folder can't be held.
+#[derive(Debug)]
+pub(crate) enum HoldError {
+    /// Somebody else holds it.
+    InUse,
+    /// The system says no.
+    Io(&'static str, PathBuf, io::Error),
+}
+
+impl Disk {
+    /// Makes the folders that are missing and takes the lock.
+    pub(crate) fn hold(root: &Path) -> Result<Self, HoldError> {
+        let make = |path: PathBuf| {
+            std::fs::create_dir_all(&path).map_err(|error| HoldError::Io("make the folder", path, error))
+        };
+        make(root.to_owned())?;
+        let lock_path = root.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|error| HoldError::Io("open", lock_path.clone(), error))?;
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(HoldError::InUse),
+            Err(error) => return Err(HoldError::Io("lock", lock_path, error.into())),
+        }
+        make(root.join("media"))?;
+        make(root.join("staging"))?;
+        let disk = Self {
+            root: root.to_owned(),
+            _lock: lock,
+            #[cfg(test)]
+            faults: Default::default(),
+        };
+        File::open(root)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| HoldError::Io("sync", root.to_owned(), error))?;
+        Ok(disk)
+    }
+
+    /// `record.sqlite`.
+    pub(crate) fn record_path(&self) -> PathBuf {
+        self.root.join("record.sqlite")
+    }
+
+    fn path(&self, place: &Place) -> PathBuf {
+        match place {
+            Place::Staging(name) => self.root.join("staging").join(&**name),
+            Place::Media(path) => self.root.join("media").join(path.as_str()),
+        }
+    }
+
+    fn folder_path(&self, folder: &Folder) -> PathBuf {
+        match folder {
+            Folder::Staging => self.root.join("staging"),
+            Folder::Media => self.root.join("media"),
+            Folder::Under(path) => self.root.join("media").join(path.as_str()),
+        }
+    }
+
+    /// Makes a new, empty file for reading and writing.
+    pub(crate) fn create(&self, place: &Place) -> io::Result<File> {
+        self.at("create")?;
+        OpenOptions::new().read(true).write(true).create_new(true).open(self.path(place))
+    }
+
+    /// Opens for reading.
+    pub(crate) fn open(&self, place: &Place) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(self.path(place))
+    }
+
+    /// Opens for reading and writing.
+    pub(crate) fn open_to_write(&self, place: &Place) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+            .open(self.path(place))
+    }
+
+    /// Writes all of `bytes` at `offset`, into the page cache.
+    pub(crate) fn write_at(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.at("write")?;
+        file.write_all_at(bytes, offset)
+    }
+
+    /// Cuts or extends a file.
+    pub(crate) fn set_len(&self, file: &File, len: u64) -> io::Result<()> {
+        self.at("set the length of")?;
+        file.set_len(len)
+    }
+
+    /// Asks for the write-back of a range that was just written, without waiting; where that is not possible: nothing.
+    pub(crate) fn start_write_back(&self, file: &File, offset: u64, len: u64) {
+        // On Linux this advice begins the write-back; pages that are dirty or on their way stay in memory.
+        let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
+    }
+
+    /// Bytes of a file and its length are on disk afterwards.
+    pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
+        self.at("sync")?;
+        file.sync_data()
+    }
+
+    /// The names in a folder are on disk afterwards. A folder that is gone needs none.
+    pub(crate) fn sync_folder(&self, folder: &Folder) -> io::Result<()> {
+        self.at("sync folder")?;
+        match File::open(self.folder_path(folder)) {
+            Ok(open) => open.sync_all(),
+            Err(error) if gone(&error) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves a file, replacing what is there. Folders on the way come into being; empty ones in its place go.
+    pub(crate) fn rename(&self, from: &Place, to: &Place) -> io::Result<()> {
+        self.at("rename")?;
+        let (from, target) = (self.path(from), self.path(to));
+        match std::fs::rename(&from, &target) {
+            Err(error) if gone(&error) && from.symlink_metadata().is_ok() => {
+                if let Some(folder) = target.parent() {
+                    std::fs::create_dir_all(folder)?;
+                }
+                std::fs::rename(&from, &target)
+            }
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+                remove_empty_folders(&target)?;
+                std::fs::rename(&from, &target)
+            }
+            done => done,
+        }
+    }
+
+    /// Gives a file a second name; where the file system has no links, copies it.
+    pub(crate) fn link(&self, from: &Place, to: &Place) -> io::Result<()> {
+        self.at("link")?;
+        let (from, to) = (self.path(from), self.path(to));
+        match std::fs::hard_link(&from, &to) {
+            Err(error) if gone(&error) => Err(error),
+            Err(_) => {
+                std::fs::copy(&from, &to)?;
+                File::open(&to)?.sync_data()
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// Removes a file, and the folders in `media/` that become empty by it. One that is gone is fine.
+    pub(crate) fn remove(&self, place: &Place) -> io::Result<()> {
+        self.at("remove")?;
+        match std::fs::remove_file(self.path(place)) {
+            Err(error) if !gone(&error) => return Err(error),
+            _ => {}
+        }
+        if let Place::Media(path) = place {
+            let mut folders: Vec<_> = path.folders().collect();
+            while let Some(folder) = folders.pop() {
+                if std::fs::remove_dir(self.folder_path(&Folder::Under(folder))).is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The length of a plain file; none where there is none.
+    pub(crate) fn size(&self, place: &Place) -> io::Result<Option<u64>> {
+        match std::fs::symlink_metadata(self.path(place)) {
+            Ok(found) if found.is_file() => Ok(Some(found.len())),
+            Ok(_) => Ok(None),
+            Err(error) if gone(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Bytes that this user may still write.
+    pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+        #[cfg(test)]
+        if let Some(free) = self.faults.free_bytes() {
+            return Ok(free);
+        }
+        let found = rustix::fs::statvfs(&self.root)?;
+        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
+    /// The names in `staging/`.
+    pub(crate) fn staged_names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for found in std::fs::read_dir(self.root.join("staging"))? {
+            if let Ok(name) = found?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Calls `seen` with each plain file in `media/`: its path below it (as well as it can be shown) and its length.
+    pub(crate) fn walk_media(&self, seen: &mut dyn FnMut(String, u64)) -> io::Result<()> {
+        let top = self.root.join("media");
+        let mut folders = vec![top.clone()];
+        while let Some(folder) = folders.pop() {
+            let inside = match std::fs::read_dir(&folder) {
+                Err(error) if gone(&error) => continue,
+                other => other?,
+            };
+            for found in inside {
+                let found = found?;
+                let kind = found.file_type()?;
+                if kind.is_dir() {
+                    folders.push(found.path());
+                } else if let (Ok(below), Ok(data)) = (found.path().strip_prefix(&top), found.metadata()) {
+                    seen(below.to_string_lossy().into_owned(), data.size());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Something in the data folder that a data folder has not, where there is no record yet.
+    pub(crate) fn stranger(&self) -> io::Result<Option<String>> {
+        for found in std::fs::read_dir(&self.root)? {
+            let name = found?.file_name().to_string_lossy().into_owned();
+            let ours = match &*name {
+                "lock" => true,
+                "media" | "staging" => std::fs::read_dir(self.root.join(&name))?.next().is_none(),
+                _ => name.starts_with("record.sqlite"),
+            };
+            if !ours {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A point at which a test can stop the world.
+    #[cfg(test)]
+    pub(crate) fn at(&self, step: &'static str) -> io::Result<()> {
+        self.faults.at(step)
+    }
+
+    /// A point at which a test can stop the world.
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same shape as in tests")]
+    pub(crate) fn at(&self, _step: &'static str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether a path, or a folder on the way to it, is not there.
+fn gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Removes a folder that has nothing but empty folders in it.
+fn remove_empty_folders(folder: &Path) -> io::Result<()> {
+    for found in std::fs::read_dir(folder)? {
+        remove_empty_folders(&found?.path())?;
+    }
+    std::fs::remove_dir(folder)
+}
