@@ -2,14 +2,15 @@
 
 The `crc32c` or `google_crc32c` package is used where installed; else Python alone, fast by folding: the chunk is one
 large integer, a polynomial over GF(2), and a sparse multiple of the CRC's polynomial replaces its tail by a few shifted
-copies, so that whole kilobytes go in a handful of shifts and XORs. Same result as byte by byte at fifty times the speed (240 MB/s against 4 on two busy cores).
+copies, so that whole kilobytes go in a handful of shifts and XORs. Same
+result as byte by byte at fifty times the speed (240 MB/s against 4 on a busy machine).
 Not here: when a chunk is checked (`_transfer`).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Callable, List, Tuple, Union
+from typing import Callable, Union
 
 __all__ = ["crc32c", "folded"]
 
@@ -20,15 +21,15 @@ _PLAIN_BYTES = 256  # below this, byte by byte is faster
 
 # Multiples of the polynomial, as exponents besides 0; found by search, and proved by `tests/test_crc32c.py`. Doubling all
 # exponents gives a multiple again.
-_SPARSE: Tuple[Tuple[int, ...], ...] = (
+_SPARSE: tuple[tuple[int, ...], ...] = (
     (6777, 484, 100),
     (5685, 1362, 426),
     (209, 144, 54, 39, 14),
 )
 
 
-def _make_table() -> Tuple[int, ...]:
-    table: List[int] = []
+def _make_table() -> tuple[int, ...]:
+    table: list[int] = []
     for byte in range(256):
         for _ in range(8):
             byte = byte >> 1 ^ (_REFLECTED if byte & 1 else 0)
@@ -47,11 +48,11 @@ def _bytewise(data: Bytes, register: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _plan(bits: int) -> Tuple[Tuple[int, int, Tuple[int, ...]], ...]:
+def _plan(bits: int) -> tuple[tuple[int, int, tuple[int, ...]], ...]:
     """The folds that bring so many bits down to a few bytes: (bits folded, their mask, the shifts of their copies)."""
-    steps: List[Tuple[int, int, Tuple[int, ...]]] = []
+    steps: list[tuple[int, int, tuple[int, ...]]] = []
     while True:
-        best: Tuple[int, Tuple[int, ...]] = (0, ())
+        best: tuple[int, tuple[int, ...]] = (0, ())
         for sparse in _SPARSE:
             scaled = sparse
             while scaled[0] < bits:

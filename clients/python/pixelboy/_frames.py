@@ -7,7 +7,8 @@ Not here: when a frame is sent, and what it causes (`_session`). A bad frame is 
 from __future__ import annotations
 
 import struct
-from typing import Any, Callable, ClassVar, Dict, Iterator, List, NamedTuple, Optional, Tuple, Type, Union, cast
+from collections.abc import Iterator
+from typing import Any, Callable, ClassVar, NamedTuple, Union, cast
 
 from . import _postcard as postcard
 from ._limits import MAX_FRAME_BYTES, Limits
@@ -20,10 +21,20 @@ HEADER = struct.Struct("<IB")
 _LENGTH = struct.Struct("<I")
 _DEFAULTS = Limits()
 
+CANCELLED, OUTCOME_UNKNOWN = 12, 24
+MESSAGE_BYTES = 1_024  # of a failure's message, and of a detail: name and text together
+DETAILS = 16
+CONFIRM_ALSO = 1_024
+
 # Reasons of Close and Abort that this side sends or tells apart (protocol, section 11).
 CLOSED, BAD_FRAME, UNKNOWN_KIND, FRAME_TOO_LARGE, NO_COMMON_VERSION = 100, 101, 102, 103, 104
 HELLO_EXPECTED, AUTH_REFUSED, FENCED, CLIENT_FORGOTTEN, BAD_NUMBER = 105, 106, 107, 108, 109
 LIMIT_EXCEEDED, TOO_MANY_CLIENTS, BAD_CHUNK, SILENT = 110, 111, 112, 113
+
+# After these a client stops and reports: sending the same again would end the same.
+FATAL = frozenset(
+    (BAD_FRAME, UNKNOWN_KIND, FRAME_TOO_LARGE, NO_COMMON_VERSION, HELLO_EXPECTED, AUTH_REFUSED, BAD_NUMBER, LIMIT_EXCEEDED, BAD_CHUNK)
+)
 
 
 class BadFrame(Exception):
@@ -90,7 +101,7 @@ _ROWS = _Field(_VALUES.put, lambda reader: take_values(reader, _DEFAULTS, unlimi
 class Done(NamedTuple):
     """It succeeded."""
 
-    values: List[Value]
+    values: list[Value]
 
 
 class Failed(NamedTuple):
@@ -98,7 +109,7 @@ class Failed(NamedTuple):
 
     code: int
     message: str
-    details: Tuple[Tuple[str, str], ...] = ()
+    details: tuple[tuple[str, str], ...] = ()
 
 
 Outcome = Union[Done, Failed]
@@ -121,7 +132,11 @@ def _take_outcome(reader: Reader) -> Outcome:
     if variant == 0:
         return Done(take_values(reader, _DEFAULTS, together=True))
     if variant == 1:
-        return Failed(_U16.take(reader), _TEXT.take(reader), tuple(_DETAILS.take(reader)))
+        code, message, details = _U16.take(reader), _TEXT.take(reader), tuple(_DETAILS.take(reader))
+        sizes = [len((name + text).encode("utf-8")) for name, text in details]
+        if len(message.encode("utf-8")) > MESSAGE_BYTES or len(details) > DETAILS or any(size > MESSAGE_BYTES for size in sizes):
+            raise TooMuch("a failure whose message or details are over the limit")
+        return Failed(code, message, details)
     raise Malformed(f"no outcome has the variant {variant}")
 
 
@@ -178,9 +193,9 @@ _STATE = _Field(_put_state, _take_state)
 class Frame:
     """What all kinds share. A subclass lists its fields in `__slots__` order and their forms in `form`."""
 
-    __slots__ = cast(Tuple[str, ...], ())
+    __slots__ = cast(tuple[str, ...], ())
     kind: ClassVar[int]
-    form: ClassVar[Tuple[_Field, ...]] = ()
+    form: ClassVar[tuple[_Field, ...]] = ()
 
     def __init__(self, *values: Any, **named: Any) -> None:
         names = self.__slots__
@@ -203,7 +218,7 @@ class Frame:
         return pack(self.kind, self.body())
 
     @classmethod
-    def decode(cls, body: bytes) -> "Frame":
+    def decode(cls, body: bytes) -> Frame:
         """The frame in a body; what is left over after its fields came with a later version and is ignored."""
         reader = Reader(body)
         return cls(*[field.take(reader) for field in cls.form])
@@ -227,12 +242,12 @@ class Hello(Frame):
     max_version: int
     client: bytes
     name: str
-    last_store: Optional[bytes]
+    last_store: bytes | None
     lowest_unconfirmed: int
     flags: int
 
     @classmethod
-    def decode(cls, body: bytes) -> "Hello":
+    def decode(cls, body: bytes) -> Hello:
         reader = Reader(body)
         hello = cls(*[field.take(reader) for field in cls.form])
         if len(hello.name.encode("utf-8")) > 64:
@@ -251,7 +266,7 @@ class Welcome(Frame):
     resumed: bool
     executed_through: int
     received_through: int
-    limits: List[Tuple[int, int]]
+    limits: list[tuple[int, int]]
     table: bytes
     host: str
 
@@ -318,7 +333,7 @@ class Request(Frame):
     kind = 0x10
     number: int
     confirmed: int
-    deadline_ms: Optional[int]
+    deadline_ms: int | None
     op: str
     arguments: bytes
 
@@ -332,12 +347,18 @@ class Request(Frame):
         return bytes(out)
 
     @classmethod
-    def decode(cls, body: bytes) -> "Request":
+    def decode(cls, body: bytes) -> Request:
         reader = Reader(body)
         head = (reader.varint(64), reader.varint(64), reader.option(lambda: reader.varint(64)), reader.text())
         return cls(*head, body[reader.position :])
 
-    def values(self) -> Tuple[List[Value], List[Tuple[str, Value]]]:
+    def digested(self) -> bytes:
+        """What the digest is over: `op`, `args` and `kwargs` as they are sent."""
+        out = bytearray()
+        _TEXT.put(out, self.op)
+        return bytes(out) + self.arguments
+
+    def values(self) -> tuple[list[Value], list[tuple[str, Value]]]:
         """`args` and `kwargs`, decoded."""
         return take_arguments(Reader(self.arguments), _DEFAULTS)
 
@@ -349,7 +370,7 @@ class Reply(Frame):
     kind = 0x11
     form = (_U64, _option(_U64), _BOOL, _OUTCOME)
     number: int
-    stored: Optional[int]
+    stored: int | None
     recorded: bool
     outcome: Outcome
 
@@ -361,7 +382,17 @@ class Confirm(Frame):
     kind = 0x12
     form = (_U64, _list(_U64))
     through: int
-    also: List[int]
+    also: list[int]
+
+    @classmethod
+    def decode(cls, body: bytes) -> Confirm:
+        reader = Reader(body)
+        confirm = cls(*[field.take(reader) for field in cls.form])
+        if len(confirm.also) > CONFIRM_ALSO:
+            raise TooMuch(f"more than {CONFIRM_ALSO} numbers in one confirmation")
+        if any(left >= right for left, right in zip(confirm.also, confirm.also[1:])):
+            raise Malformed("the numbers of a confirmation do not rise")
+        return confirm
 
 
 class Cancel(Frame):
@@ -389,7 +420,7 @@ class Push(Frame):
     kind = 0x19
     form = (_TEXT, _VALUES)
     op: str
-    args: List[Value]
+    args: list[Value]
 
 
 class Bind(Frame):
@@ -409,9 +440,9 @@ class Call(Frame):
     kind = 0x1B
     number: int
     op: str
-    args: List[Value]
-    kwargs: List[Tuple[str, Value]]
-    deadline_ms: Optional[int]
+    args: list[Value]
+    kwargs: list[tuple[str, Value]]
+    deadline_ms: int | None
 
     def body(self) -> bytes:
         out = bytearray()
@@ -423,7 +454,7 @@ class Call(Frame):
         return bytes(out)
 
     @classmethod
-    def decode(cls, body: bytes) -> "Call":
+    def decode(cls, body: bytes) -> Call:
         reader = Reader(body)
         number, op = reader.varint(64), reader.text()
         args, kwargs = take_arguments(reader, _DEFAULTS)
@@ -465,8 +496,8 @@ class OpenUpload(Frame):
     kind = 0x20
     form = (_U64, _option(_U64), _option(_DIGEST), _U8)
     transfer: int
-    length: Optional[int]
-    sha256: Optional[bytes]
+    length: int | None
+    sha256: bytes | None
     mode: int
 
 
@@ -490,8 +521,8 @@ class Opened(Frame):
     form = (_U64, _STATE, _option(_U64), _option(_DIGEST))
     transfer: int
     state: OpenState
-    length: Optional[int]
-    sha256: Optional[bytes]
+    length: int | None
+    sha256: bytes | None
 
 
 class Credit(Frame):
@@ -523,7 +554,7 @@ class Data(Frame):
         return bytes(out)
 
     @classmethod
-    def decode(cls, body: bytes) -> "Data":
+    def decode(cls, body: bytes) -> Data:
         reader = Reader(body)
         head = (reader.varint(64), reader.varint(64), reader.varint(32))
         if reader.left > _DEFAULTS.chunk_bytes:
@@ -589,7 +620,7 @@ class Table(Frame):
     digest: bytes
     total: int
     first: int
-    ops: List[Value]
+    ops: list[Value]
 
 
 class TableChanged(Frame):
@@ -601,7 +632,7 @@ class TableChanged(Frame):
     digest: bytes
 
 
-KINDS: Dict[int, Type[Frame]] = {kind.kind: kind for kind in Frame.__subclasses__()}
+KINDS: dict[int, type[Frame]] = {kind.kind: kind for kind in Frame.__subclasses__()}
 
 
 def pack(kind: int, body: bytes) -> bytes:
@@ -609,7 +640,7 @@ def pack(kind: int, body: bytes) -> bytes:
     return HEADER.pack(len(body), kind) + body
 
 
-def decode(kind: int, body: bytes) -> Optional[Frame]:
+def decode(kind: int, body: bytes) -> Frame | None:
     """The frame, or None for an optional kind that this version does not know (`Splitter` refuses the others)."""
     known = KINDS.get(kind)
     if known is None:
@@ -628,7 +659,7 @@ class Splitter:
         self.max_frame_bytes = max_frame_bytes
         self._kept = bytearray()
 
-    def feed(self, data: bytes) -> Iterator[Tuple[int, bytes]]:
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Kind and body of each frame that is whole now."""
         kept = self._kept
         kept += data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from types import TracebackType
-from typing import Callable, List, Optional, Type
+from typing import Callable
 
 
 class Guard:
@@ -16,13 +16,13 @@ class Guard:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._later: List[Callable[[], object]] = []
+        self._later: list[Callable[[], object]] = []
 
     def __enter__(self) -> None:
         self._lock.acquire()
 
     def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         later, self._later = self._later, []
         self._lock.release()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Iterable, NamedTuple, Tuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 MAX_FRAME_BYTES = 131_072
 MAX_GREETING_BYTES = 16_384  # of a frame sent before Welcome
@@ -28,7 +29,7 @@ class Limits(NamedTuple):
     later_ms: int = 86_400_000
 
     @staticmethod
-    def announced(pairs: Iterable[Tuple[int, int]]) -> "Limits":
+    def announced(pairs: Iterable[tuple[int, int]]) -> Limits:
         """Keys not known here are ignored, missing ones keep their value."""
         known = {Limits._fields[key - 1]: value for key, value in pairs if 1 <= key <= len(Limits._fields)}
         limits = Limits(**known)

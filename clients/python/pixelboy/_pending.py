@@ -6,7 +6,7 @@ Invariant: it always ends, with a reply or an error, at the latest when its time
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from ._reply import Reply
 
@@ -21,10 +21,11 @@ class Pending(Future[Reply]):
     `concurrent.futures.wait`, `as_completed` and `asyncio.wrap_future`.
     """
 
-    def __init__(self, job: "Job", session: "Session") -> None:
+    def __init__(self, job: Job, session: Session) -> None:
         super().__init__()
         self._job = job
         self._session = session
+        self.keeps: object = None  # the client object lives as long as a call of it is waited for
 
     @property
     def op(self) -> str:
@@ -32,16 +33,16 @@ class Pending(Future[Reply]):
         return self._job.op
 
     @property
-    def number(self) -> Optional[int]:
+    def number(self) -> int | None:
         """Its number once it was sent; the device's log shows the same."""
         return self._job.number
 
-    def result(self, timeout: Optional[float] = None) -> Reply:
+    def result(self, timeout: float | None = None) -> Reply:
         """The reply. With `timeout` in seconds it stops waiting earlier (`concurrent.futures.TimeoutError`), and the call goes on."""
         self._session.refuse_inside_callback(self)
         return super().result(timeout)
 
-    def exception(self, timeout: Optional[float] = None) -> Optional[BaseException]:
+    def exception(self, timeout: float | None = None) -> BaseException | None:
         """What went wrong, or None."""
         self._session.refuse_inside_callback(self)
         return super().exception(timeout)
@@ -56,6 +57,7 @@ class Pending(Future[Reply]):
     def cancel_future(self) -> None:
         """For the session: end as cancelled."""
         super().cancel()
+        self.set_running_or_notify_cancel()
 
     def __repr__(self) -> str:
         number = f" #{self.number}" if self.number is not None else ""

@@ -9,11 +9,13 @@ Not here: the decision to take a new id (`_session`). A file that another progra
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
-from typing import IO, Any, Dict, NamedTuple, Optional, Union
+from typing import IO, Any, NamedTuple
 
 from .errors import PixelBoyError, StateInUse
 
@@ -35,10 +37,10 @@ class State:
 
     def __init__(self) -> None:
         self.client = secrets.token_bytes(16)
-        self.store: Optional[bytes] = None
+        self.store: bytes | None = None
         self.next_number = 1
         self.next_transfer = 1
-        self.unanswered: Dict[int, Unanswered] = {}
+        self.unanswered: dict[int, Unanswered] = {}
 
     def request(self, op: str, arguments: bytes) -> int:
         """The number of a new request, which is remembered before it is sent."""
@@ -75,12 +77,12 @@ class Journal(State):
 
     kept = True
 
-    def __init__(self, path: Union[str, "os.PathLike[str]"]) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
         self._path = Path(path)
         self._reserved = 1
         self._lock = _Lock(self._path.with_name(self._path.name + ".lock"))
-        self._file: Optional[IO[bytes]] = None
+        self._file: IO[bytes] | None = None
         self._size = 0
         try:
             if self._path.exists():
@@ -92,8 +94,8 @@ class Journal(State):
 
     def request(self, op: str, arguments: bytes) -> int:
         number = super().request(op, arguments)
-        self.unanswered[number] = Unanswered(op, arguments)
         self._write(_request_line(number, op, arguments))
+        self.unanswered[number] = Unanswered(op, arguments)
         return number
 
     def answered(self, number: int) -> None:
@@ -128,8 +130,7 @@ class Journal(State):
     def _read(self) -> None:
         text = self._path.read_bytes()
         lines = text.split(b"\n")
-        if lines.pop():  # not ended by a newline: a write was cut
-            pass
+        lines.pop()  # empty, or a write that was cut
         try:
             for line in lines:
                 self._apply(json.loads(line))
@@ -139,7 +140,7 @@ class Journal(State):
             ) from None
         self.next_transfer = self._reserved
 
-    def _apply(self, entry: Dict[str, Any]) -> None:
+    def _apply(self, entry: dict[str, Any]) -> None:
         if "client" in entry:
             self.client = bytes.fromhex(entry["client"])
             if len(self.client) != 16:
@@ -158,7 +159,7 @@ class Journal(State):
             self.unanswered.pop(int(entry["answered"]), None)
 
     def _rewrite(self) -> None:
-        head: Dict[str, Any] = {"client": self.client.hex(), "next": self.next_number, "transfers_below": self._reserved}
+        head: dict[str, Any] = {"client": self.client.hex(), "next": self.next_number, "transfers_below": self._reserved}
         if self.store is not None:
             head["store"] = self.store.hex()
         lines = [head] + [_request_line(number, *request) for number, request in self.unanswered.items()]
@@ -178,15 +179,20 @@ class Journal(State):
         self._file = open(self._path, "ab", buffering=0)
         self._size = len(text)
 
-    def _write(self, entry: Dict[str, Any]) -> None:
+    def _write(self, entry: dict[str, Any]) -> None:
         if self._file is None:
             raise PixelBoyError(f"the state file {self._path} is closed")
         line = json.dumps(entry).encode() + b"\n"
-        self._file.write(line)
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._file.truncate(self._size)  # half a line would spoil the next one
+            raise PixelBoyError(f"the state file {self._path} cannot be written: {error.strerror or error}") from error
         self._size += len(line)
 
 
-def _request_line(number: int, op: str, arguments: bytes) -> Dict[str, Any]:
+def _request_line(number: int, op: str, arguments: bytes) -> dict[str, Any]:
     return {"request": number, "op": op, "arguments": base64.b64encode(arguments).decode("ascii")}
 
 
@@ -194,7 +200,7 @@ class _Lock:
     """An exclusive lock on a file beside the state, which the system drops when this program ends."""
 
     def __init__(self, path: Path) -> None:
-        self._file: Optional[IO[bytes]] = open(path, "ab")
+        self._file: IO[bytes] | None = open(path, "ab")
         try:
             _lock(self._file)
         except OSError:
@@ -211,12 +217,12 @@ class _Lock:
 
 
 def _lock(file: IO[bytes]) -> None:
-    if os.name == "nt":
+    if sys.platform == "win32":
         import msvcrt
 
         file.seek(0)
-        locking: Any = getattr(msvcrt, "locking")
-        locking(file.fileno(), getattr(msvcrt, "LK_NBLCK"), 1)
+        locking: Any = msvcrt.locking
+        locking(file.fileno(), msvcrt.LK_NBLCK, 1)
     else:
         import fcntl
 

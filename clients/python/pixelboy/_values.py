@@ -7,7 +7,8 @@ A value that cannot travel is `NotSendable`, before anything is sent.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Union
 
 from . import _postcard as postcard
 from ._limits import Limits
@@ -28,7 +29,7 @@ class BlobRef(NamedTuple):
 
     id: int
     length: int
-    sha256: Optional[bytes]
+    sha256: bytes | None
     form: int = 0
 
 
@@ -36,10 +37,10 @@ AS_BYTES, AS_TEXT, AS_VALUES = 0, 1, 2
 
 
 # Recursive types are not expressible for Python 3.9's checkers without help: lists and dicts hold values again.
-Value = Union[None, bool, int, float, str, bytes, List[Any], Dict[str, Any], UploadRef, BlobRef]
+Value = Union[None, bool, int, float, str, bytes, list[Any], dict[str, Any], UploadRef, BlobRef]
 
 
-def encode_arguments(args: Sequence[object], kwargs: Dict[str, object], limits: Limits) -> bytes:
+def encode_arguments(args: Sequence[object], kwargs: dict[str, object], limits: Limits) -> bytes:
     """The fields `args` and `kwargs` of a request."""
     encoder = _Encoder(limits)
     out = encoder.out
@@ -61,7 +62,7 @@ def put_values(out: bytearray, values: Sequence[object], limits: Limits) -> None
         encoder.value(value, f"value {position}", 0)
 
 
-def put_pairs(out: bytearray, pairs: Sequence[Tuple[str, object]], limits: Limits) -> None:
+def put_pairs(out: bytearray, pairs: Sequence[tuple[str, object]], limits: Limits) -> None:
     """A list of named values."""
     encoder = _Encoder(limits, out)
     postcard.put_varint(out, len(pairs))
@@ -71,7 +72,7 @@ def put_pairs(out: bytearray, pairs: Sequence[Tuple[str, object]], limits: Limit
 
 
 class _Encoder:
-    def __init__(self, limits: Limits, out: Optional[bytearray] = None) -> None:
+    def __init__(self, limits: Limits, out: bytearray | None = None) -> None:
         self.out = bytearray() if out is None else out
         self._limits = limits
         self._nodes = 0
@@ -140,7 +141,7 @@ class _Encoder:
                 "None, bool, int, float, str, bytes, lists and dicts of these can, and files where the opcode takes data"
             )
 
-    def _sized(self, data: Union[bytes, bytearray], where: str, kind: str) -> None:
+    def _sized(self, data: bytes | bytearray, where: str, kind: str) -> None:
         if len(data) > self._limits.inline_bytes:
             raise NotSendable(
                 f"{where}: {len(data)} bytes of {kind}, at most {self._limits.inline_bytes} travel in a call; "
@@ -170,7 +171,7 @@ class _Budget:
             raise TooMuch("text or bytes over the limit")
 
 
-def take_values(reader: Reader, limits: Limits, *, together: bool = False, unlimited: bool = False) -> List[Value]:
+def take_values(reader: Reader, limits: Limits, *, together: bool = False, unlimited: bool = False) -> list[Value]:
     """A list of values. `together`: the inline limit is for all of them; `unlimited`: only nesting is limited."""
     budget = _Budget(limits)
     if together:
@@ -180,7 +181,7 @@ def take_values(reader: Reader, limits: Limits, *, together: bool = False, unlim
     return [_take(reader, budget, 0) for _ in range(reader.count())]
 
 
-def take_arguments(reader: Reader, limits: Limits) -> Tuple[List[Value], List[Tuple[str, Value]]]:
+def take_arguments(reader: Reader, limits: Limits) -> tuple[list[Value], list[tuple[str, Value]]]:
     """The fields `args` and `kwargs`, which share their limits."""
     budget = _Budget(limits)
     args = [_take(reader, budget, 0) for _ in range(reader.count())]
@@ -213,7 +214,7 @@ def _take(reader: Reader, budget: _Budget, depth: int) -> Value:
             raise TooMuch("lists and maps nested deeper than the limit")
         if variant == _LIST:
             return [_take(reader, budget, depth + 1) for _ in range(reader.count())]
-        pairs: Dict[str, Any] = {}
+        pairs: dict[str, Any] = {}
         for _ in range(reader.count()):
             key = reader.text()
             if key in pairs:

@@ -26,7 +26,8 @@ PixelBoyError
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, Dict, Mapping, Optional, Tuple, Type
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Callable
 
 if TYPE_CHECKING:
     from ._pending import Pending
@@ -76,11 +77,11 @@ class StateInUse(PixelBoyError):
 class _MayGoOn(PixelBoyError):
     """An error after which the same operation can be waited for again."""
 
-    def __init__(self, message: str, again: Optional[Callable[[Optional[float]], "Pending"]] = None) -> None:
+    def __init__(self, message: str, again: Callable[[float | None], Pending] | None = None) -> None:
         super().__init__(message)
         self._again = again
 
-    def again(self, timeout: Optional[float] = None) -> "Pending":
+    def again(self, timeout: float | None = None) -> Pending:
         """Wait on for the same operation, under its number: it never runs twice. `timeout` in seconds, as for a call."""
         if self._again is None:
             raise OutcomeUnknown(f"{self} (and it cannot be asked for any more)") from self
@@ -91,7 +92,7 @@ class GaveUp(_MayGoOn, TimeoutError):
     """No answer in time. `sent` False: nothing happened. True: it may have; `again()` waits on for the same operation."""
 
     def __init__(
-        self, message: str, sent: bool, again: Optional[Callable[[Optional[float]], "Pending"]] = None
+        self, message: str, sent: bool, again: Callable[[float | None], Pending] | None = None
     ) -> None:
         super().__init__(message, again)
         self.sent = sent
@@ -107,15 +108,15 @@ class Failure(PixelBoyError):
     code: int = 1
     name: str = "failed"
 
-    def __init__(self, message: str = "", details: Optional[Mapping[str, str]] = None, code: Optional[int] = None) -> None:
+    def __init__(self, message: str = "", details: Mapping[str, str] | None = None, code: int | None = None) -> None:
         super().__init__(message or self.name)
         self.message = message
-        self.details: Dict[str, str] = dict(details or {})
+        self.details: dict[str, str] = dict(details or {})
         if code is not None:
             self.code = code
 
     @staticmethod
-    def of(code: int, message: str, details: Tuple[Tuple[str, str], ...] = ()) -> "Failure":
+    def of(code: int, message: str, details: tuple[tuple[str, str], ...] = ()) -> Failure:
         """The class for a code; a code that this version does not know is a plain `Failure` that keeps its number."""
         return FAILURES.get(code, Failure)(message, dict(details), code)
 
@@ -306,4 +307,5 @@ class AlreadyConfirmed(Failure):
     code, name = 33, "already-confirmed"
 
 
-FAILURES: Dict[int, Type[Failure]] = {kind.code: kind for kind in (Failure, *Failure.__subclasses__())}
+_KINDS: list[type[Failure]] = [Failure, *Failure.__subclasses__()]
+FAILURES: dict[int, type[Failure]] = {kind.code: kind for kind in _KINDS}

@@ -1,0 +1,128 @@
+"""Bytes that the device keeps until they are read.
+
+Invariant: what `read` and `save` give is complete and its SHA-256 is checked, however often the connection broke on the way;
+`save` never leaves half a file under the asked name. Not here: how bytes travel (`_transfer`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable, Optional
+
+from .errors import BlobGone, DigestMismatch
+
+Progress = Callable[[int, int], object]
+# (offset to begin at, seconds without progress, what to tell the SHA-256 of the whole) -> the chunks from there to the end
+Chunks = Callable[[int, Optional[float], Callable[[bytes], object]], Iterator[bytes]]
+
+
+class Blob:
+    """Bytes on the device, or already here where they are few.
+
+    `read()` fetches them, `save(path)` writes them to a file; `len(blob)`, `bytes(blob)`, `blob.sha256` work too.
+    """
+
+    def __init__(
+        self,
+        length: int,
+        sha256: bytes | None,
+        chunks: Chunks,
+        again: Callable[[], Blob] | None = None,
+    ) -> None:
+        self._length = length
+        self.sha256 = sha256
+        self._chunks = chunks
+        self._again = again
+        self._kept: bytes | None = None
+        self.keeps: object = None  # the client object lives as long as a blob of it
+
+    @staticmethod
+    def inline(data: bytes) -> Blob:
+        """Of bytes that came with the reply."""
+        blob = Blob(len(data), hashlib.sha256(data).digest(), lambda offset, timeout, tell: iter([data[offset:]]))
+        blob._kept = data
+        return blob
+
+    def read(self, *, timeout: float | None = None, progress: Progress | None = None) -> bytes:
+        """All bytes. They are kept, so that a second `read` costs nothing. `timeout`: seconds without progress."""
+        if self._kept is None:
+            parts: list[bytes] = []
+            for chunk in self._checked(timeout, progress):
+                parts.append(chunk)
+            self._kept = b"".join(parts)
+        return self._kept
+
+    def text(self) -> str:
+        """All bytes, as UTF-8 text."""
+        return self.read().decode("utf-8")
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        timeout: float | None = None,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Write them to a file, which is replaced in one step when all are there. Needs no memory in proportion."""
+        target = Path(path)
+        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        try:
+            with open(part, "wb") as file:
+                for chunk in [self._kept] if self._kept is not None else self._checked(timeout, progress):
+                    file.write(chunk)
+            os.replace(part, target)
+        finally:
+            if part.exists():
+                part.unlink()
+        return target
+
+    def _checked(self, timeout: float | None, progress: Progress | None) -> Iterator[bytes]:
+        digest = hashlib.sha256()
+        done = 0
+        chunks = self._chunks
+        announced: list[bytes] = [] if self.sha256 is None else [self.sha256]
+        renewed = False
+        while True:
+            try:
+                for chunk in chunks(done, timeout, announced.append):
+                    digest.update(chunk)
+                    done += len(chunk)
+                    renewed = False
+                    yield chunk
+                    if progress is not None:
+                        progress(done, self._length)
+                break
+            except BlobGone:
+                # The device forgot the blob (it restarted, say): where asking again is harmless, go on with the same bytes.
+                if self._again is None or renewed or self.sha256 is None:
+                    raise
+                fresh = self._again()
+                if fresh.sha256 != self.sha256:
+                    raise
+                chunks, renewed = fresh._chunks, True
+        if any(digest.digest() != sha256 for sha256 in announced):
+            raise DigestMismatch("what was fetched is not what the device announced; fetch it again")
+
+    def __bytes__(self) -> bytes:
+        return self.read()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Blob):
+            return self is other or self.read() == other.read()
+        if isinstance(other, (bytes, bytearray, memoryview)):
+            return self._length == len(other) and self.read() == bytes(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<Blob of {self._length} bytes>"
