@@ -2,6 +2,7 @@
 //! Invariant: clients can connect only when everything stored is recovered and every plugin was tried.
 //! On SIGTERM or SIGINT: no new connections, what runs ends within 4 s, the rest is refused, the store closes.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,6 +100,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     }
     let registry = Arc::new(Registry::new(dispatch.clone()));
     let ended = services.clone();
+    keeper::restore(&services).await;
     let tasks = [
         tokio::spawn(listener.serve(registry.clone(), settings.host.max_connections)),
         tokio::spawn(keeper::keep(services.clone())),
@@ -110,8 +112,8 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         tokio::spawn(tend(store.clone())),
         tokio::spawn(reload(args.config.clone(), args.clone(), settings.clone(), watch, loader, dispatch.clone())),
     ];
-    keeper::restore(&services).await;
-    println!("listening on {address}");
+    // Whoever started it may have closed standard output.
+    let _ = writeln!(std::io::stdout(), "listening on {address}");
     if let Some(file) = &args.ready_file {
         write_ready(file, &format!("{address}\n")).map_err(failed("write the ready file"))?;
     }

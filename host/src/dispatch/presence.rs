@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{
@@ -116,6 +117,8 @@ pub(crate) struct Presence {
     alarm_set: bool,
     leaving: bool,
     stopping: Vec<oneshot::Sender<()>>,
+    /// Whether there is a session, for the registry.
+    present: Arc<AtomicBool>,
 }
 
 /// What woke the task.
@@ -133,6 +136,7 @@ impl Presence {
         client: ClientId,
         executed_through: u64,
         inbox: mpsc::UnboundedReceiver<Message>,
+        present: Arc<AtomicBool>,
     ) -> Self {
         Self {
             dispatch,
@@ -152,6 +156,7 @@ impl Presence {
             alarm_set: false,
             leaving: false,
             stopping: Vec::new(),
+            present,
         }
     }
 
@@ -280,6 +285,7 @@ impl Presence {
                 .audience
                 .join(session.number, Arc::new(move |push: Push| seat.send_if_room(push)));
             self.session = Some(session);
+            self.present.store(true, Ordering::Release);
         }
         self.grace = None;
         let confirmed = lowest_unconfirmed.saturating_sub(1);
@@ -303,7 +309,6 @@ impl Presence {
     }
 
     fn session_number(&self) -> u64 {
-        use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // The time of the start in the upper bits keeps numbers of earlier runs apart.
         static RUN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
@@ -643,6 +648,7 @@ impl Presence {
 
     fn end_session(&mut self) {
         self.grace = None;
+        self.present.store(false, Ordering::Release);
         if let Some(session) = self.session.take() {
             let services = &self.dispatch.services;
             services.audience.leave(session.number);

@@ -3,6 +3,7 @@
 //! Over the cap, the one longest away goes; what it wrote stays in the store's record.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ const MAX_CLIENTS: usize = 1024;
 
 struct Known {
     sender: mpsc::UnboundedSender<Message>,
+    /// It has a session: it can't be dropped.
+    present: Arc<AtomicBool>,
     last_seen: Instant,
 }
 
@@ -35,6 +38,9 @@ pub(crate) enum Refused {
          what was not answered may or may not have happened; take a new client id"
     )]
     Forgotten,
+    /// The cap.
+    #[error("{MAX_CLIENTS} clients are present; try again when one has gone")]
+    TooMany,
     /// The store.
     #[error("failed to look the client up: {0}")]
     Store(#[from] StoreError),
@@ -77,14 +83,17 @@ impl Registry {
             None => 0,
         };
         known.retain(|_, known| !known.sender.is_closed());
-        if known.len() >= MAX_CLIENTS
-            && let Some(oldest) = known.iter().min_by_key(|(_, known)| known.last_seen).map(|(id, _)| *id)
-        {
-            known.remove(&oldest);
+        if known.len() >= MAX_CLIENTS {
+            let absent = known.iter().filter(|(_, known)| !known.present.load(Ordering::Acquire));
+            let oldest = absent.min_by_key(|(_, known)| known.last_seen).map(|(id, _)| *id);
+            known.remove(&oldest.ok_or(Refused::TooMany)?);
         }
         let (sender, inbox) = mpsc::unbounded_channel();
-        tokio::spawn(Presence::new(self.dispatch.clone(), client, executed_through, inbox).serve());
-        known.insert(client, Known { sender: sender.clone(), last_seen: Instant::now() });
+        let present = Arc::new(AtomicBool::new(true));
+        let presence =
+            Presence::new(self.dispatch.clone(), client, executed_through, inbox, present.clone());
+        tokio::spawn(presence.serve());
+        known.insert(client, Known { sender: sender.clone(), present, last_seen: Instant::now() });
         Ok(sender)
     }
 

@@ -21,6 +21,7 @@ use crate::capability::failure;
 use crate::capability::work::{Caller, Work};
 use crate::plugin::contract::pixelboy::plugin::types::{self, Node};
 use crate::plugin::instance::{Fault, Instance};
+use crate::plugin::seat::Turn;
 use crate::plugin::values;
 
 /// What became of an operation, and what its reply waits for.
@@ -96,8 +97,9 @@ pub(crate) async fn run(context: Context, operation: Operation) -> Ran {
     })
 }
 
-async fn in_turn(context: &Context, operation: Operation) -> Ran {
-    let board = &context.dispatch.board;
+async fn in_turn(context: &Context, mut operation: Operation) -> Ran {
+    let args = std::mem::take(&mut operation.args);
+    let kwargs = std::mem::take(&mut operation.kwargs);
     let mut serving = match find(context, &operation.op) {
         Ok((_, serving)) => serving,
         Err(failure) => return Ran::failed(failure),
@@ -114,8 +116,8 @@ async fn in_turn(context: &Context, operation: Operation) -> Ran {
             serving = current;
             continue;
         }
-        let _ = board;
-        return Call { context, operation: &operation, row: &row, serving: &current }.run(&mut turn).await;
+        let call = Call { context, operation: &operation, row: &row, serving: &current };
+        return call.run(&mut turn, args, kwargs).await;
     }
 }
 
@@ -154,9 +156,16 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn run(&self, turn: &mut crate::plugin::seat::Turn<'_>) -> Ran {
-        for _ in 0..MAX_CONFLICTS {
-            match self.once(turn).await {
+    async fn run(&self, turn: &mut Turn<'_>, args: Vec<Value>, kwargs: Vec<(String, Value)>) -> Ran {
+        let args = match match_arguments(&self.row.entry, args, kwargs) {
+            Ok(args) => args,
+            Err(error) => return Ran::failed(Failure::new(Code::BadArguments, error.to_string())),
+        };
+        let tries = if self.serving.version.can_conflict() { MAX_CONFLICTS } else { 1 };
+        let mut args = args;
+        for attempt in 1..=tries {
+            let own = if attempt < tries { args.clone() } else { std::mem::take(&mut args) };
+            match self.once(turn, own).await {
                 Ok(ran) => return ran,
                 Err(Again::Conflict) => {}
                 Err(Again::Never(failure)) => return Ran::failed(failure),
@@ -168,9 +177,7 @@ impl Call<'_> {
         ))
     }
 
-    async fn once(&self, turn: &mut crate::plugin::seat::Turn<'_>) -> Result<Ran, Again> {
-        let args = match_arguments(&self.row.entry, self.operation.args.clone(), self.operation.kwargs.clone())
-            .map_err(|error| Failure::new(Code::BadArguments, error.to_string()))?;
+    async fn once(&self, turn: &mut Turn<'_>, args: Vec<Value>) -> Result<Ran, Again> {
         let version = &self.serving.version;
         let store = &self.context.dispatch.services.store;
         let transaction = store.begin();
@@ -221,7 +228,7 @@ impl Call<'_> {
             .collect()
     }
 
-    fn fault(&self, turn: &crate::plugin::seat::Turn<'_>, fault: &Fault) -> Failure {
+    fn fault(&self, turn: &Turn<'_>, fault: &Fault) -> Failure {
         turn.failed();
         let plugin = &*self.serving.seat.name;
         tracing::warn!(plugin, op = %self.operation.op, %fault, "a plugin failed; the operation was dropped");
@@ -232,7 +239,7 @@ impl Call<'_> {
         Failure::new(code, format!("the plugin {plugin} failed: {fault}; nothing happened"))
     }
 
-    fn too_slow(&self, turn: &crate::plugin::seat::Turn<'_>, limit: Duration) -> Failure {
+    fn too_slow(&self, turn: &Turn<'_>, limit: Duration) -> Failure {
         turn.failed();
         let plugin = &*self.serving.seat.name;
         tracing::warn!(plugin, op = %self.operation.op, ?limit, "a plugin took too long; the operation was dropped");

@@ -18,6 +18,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 use super::download::Downloads;
 use super::stranger;
@@ -32,8 +33,8 @@ use crate::dispatch::run;
 /// Bytes asked for at a time: a chunk of data with its header.
 const READ_BYTES: usize = limits::CHUNK_BYTES + 64;
 
-/// How long a closed connection may take to take its last bytes.
-const LAST_BYTES_LIMIT: Duration = Duration::from_secs(5);
+/// How long a client may take to take the last bytes and to close.
+const LAST_BYTES_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a connection ends: what to tell the client, if anything.
 type End = Option<(Code, String)>;
@@ -64,14 +65,14 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, registry: Arc<Reg
             return drain(&outbox, &writer).await;
         }
     };
-    let pump = tokio::spawn(pump(outbox.clone(), writer.clone()));
+    let mut pump = tokio::spawn(pump(outbox.clone(), writer.clone()));
     let end = match join(&hello, &registry, &outbox).await {
         Ok(connection) => {
             tracing::debug!(%peer, client = %hello.name, connection = connection.number, "connected");
             reading.splitter.welcomed();
             let inbox = connection.inbox.clone();
             let number = connection.number;
-            let end = connection.run(&mut reading).await;
+            let end = connection.run(&mut reading, &mut pump).await;
             let _ = inbox.send(Message::Detach(number));
             end
         }
@@ -83,8 +84,18 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, registry: Arc<Reg
     } else {
         outbox.end();
     }
-    // The pump ends when the last bytes are out, or can't be sent in time.
-    let _ = tokio::time::timeout(LAST_BYTES_LIMIT, pump).await;
+    let last_words = async {
+        // Ends when the last bytes are out, or can't be sent.
+        if !pump.is_finished() {
+            let _ = pump.await;
+        }
+        // A socket that is closed with unread bytes takes back what was just sent: the client ends first.
+        let _ = rustix::net::shutdown(writer.as_ref().as_ref(), rustix::net::Shutdown::Write);
+        while reading.more().await {
+            reading.buffer.clear();
+        }
+    };
+    let _ = tokio::time::timeout(LAST_BYTES_LIMIT, last_words).await;
 }
 
 /// Sends what could not be sent at once; ends with the connection.
@@ -205,6 +216,7 @@ async fn join(
         let inbox = registry.find(client, has_past, same_store).map_err(|error| {
             let code = match &error {
                 Refused::Forgotten => Code::ClientForgotten,
+                Refused::TooMany => Code::TooManyClients,
                 Refused::Store(_) => Code::StorageFailed,
             };
             Some((code, error.to_string()))
@@ -266,7 +278,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self, reading: &mut Reading) -> End {
+    async fn run(mut self, reading: &mut Reading, pump: &mut JoinHandle<()>) -> End {
         let ping_every = Duration::from_millis(limits::PING_MS);
         let mut changes = self.dispatch.board.changes();
         let mut heard = Instant::now();
@@ -286,6 +298,8 @@ impl Connection {
                     heard = Instant::now();
                     unanswered = 0;
                 }
+                // The presence said the last word, or the wire is gone.
+                _ = &mut *pump => return None,
                 () = &mut ping => {
                     let due = heard + ping_every * (unanswered + 1);
                     if Instant::now() >= due {
@@ -303,9 +317,6 @@ impl Connection {
                         self.outbox.send(TableChanged { digest });
                     }
                 }
-            }
-            if self.outbox.is_over() {
-                return None;
             }
         }
     }

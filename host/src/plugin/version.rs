@@ -113,6 +113,11 @@ impl Version {
         }
     }
 
+    /// Whether another plugin may change what it changes: files are shared, the rest is its own.
+    pub(crate) fn can_conflict(&self) -> bool {
+        self.settings.allow.iter().any(|grant| grant == "store")
+    }
+
     /// The engine it runs on.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
