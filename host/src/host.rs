@@ -67,8 +67,11 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
 async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     let mut stop = signals().map_err(failed("listen for signals"))?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(store_settings(&settings))?);
-    let (audio, mut audio_events) =
-        Audio::start(settings.audio().map_err(|error| StartError::Other("set the audio up", error))?);
+    let (audio, mut audio_events) = Audio::start(
+        settings
+            .audio()
+            .map_err(|error| StartError::Other("set the audio up", error))?,
+    );
     let services = Arc::new(Services {
         store: store.clone(),
         device: Device::new(f64::from(settings.audio.volume)),
@@ -89,7 +92,12 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     let engine = Arc::new(Engine::start().map_err(failed("start the plugin engine"))?);
     let cache = Cache::open(settings.host.data.join("cache"), &engine.wasmtime)
         .map_err(failed("open the cache of compiled plugins"))?;
-    let mut loader = Loader::new(engine, cache, services.clone(), settings.host.plugins.clone());
+    let mut loader = Loader::new(
+        engine,
+        cache,
+        services.clone(),
+        settings.host.plugins.clone(),
+    );
     let watch = Watch::start(&settings.host.plugins, &args.config);
     loader.refresh(&settings.plugins, &dispatch.board).await;
 
@@ -110,7 +118,14 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
             }
         }),
         tokio::spawn(tend(store.clone())),
-        tokio::spawn(reload(args.config.clone(), args.clone(), settings.clone(), watch, loader, dispatch.clone())),
+        tokio::spawn(reload(
+            args.config.clone(),
+            args.clone(),
+            settings.clone(),
+            watch,
+            loader,
+            dispatch.clone(),
+        )),
     ];
     // Whoever started it may have closed standard output.
     let _ = writeln!(std::io::stdout(), "listening on {address}");
@@ -163,7 +178,9 @@ async fn tend(store: Arc<dyn Store>) {
         let store = store.clone();
         match tokio::task::spawn_blocking(move || store.tend(uptime)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the store's housekeeping failed; it is tried again"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the store's housekeeping failed; it is tried again")
+            }
             Err(_) => return,
         }
     }
@@ -182,7 +199,10 @@ async fn reload(
         watch.changed().await;
         match args.settings() {
             Ok(new) => {
-                let others = |settings: &Settings| Settings { plugins: Default::default(), ..settings.clone() };
+                let others = |settings: &Settings| Settings {
+                    plugins: Default::default(),
+                    ..settings.clone()
+                };
                 if others(&new) != others(&now) {
                     tracing::info!(file = %file.display(), "settings outside [plugins] take effect at the next start");
                 }

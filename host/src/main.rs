@@ -39,11 +39,13 @@ fn compile_child() -> Option<ExitCode> {
         return None;
     }
     let (wasm, code) = (args.next()?, args.next()?);
-    Some(match plugin::compile::run_child(wasm.as_ref(), code.as_ref()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(1)
-        }
-    })
+    Some(
+        match plugin::compile::run_child(wasm.as_ref(), code.as_ref()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::from(1)
+            }
+        },
+    )
 }

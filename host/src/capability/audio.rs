@@ -13,7 +13,10 @@ use crate::plugin::contract::pixelboy::plugin::types::Failure;
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 /// The resource behind `playback`: the music when it was asked for.
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct Playback {
     music: Music,
     position: Duration,
@@ -38,11 +41,22 @@ impl Guest {
 
 impl Host for Guest {
     fn now(&mut self) -> wasmtime::Result<Option<Resource<Playback>>> {
-        let Some(music) = self.music() else { return Ok(None) };
-        let playing = self.services.audio.now().filter(|playing| playing.token == music.token);
-        let (position, duration) =
-            playing.map_or((Duration::ZERO, None), |playing| (playing.position, playing.duration));
-        Ok(Some(self.table.push(Playback { music, position, duration })?))
+        let Some(music) = self.music() else {
+            return Ok(None);
+        };
+        let playing = self
+            .services
+            .audio
+            .now()
+            .filter(|playing| playing.token == music.token);
+        let (position, duration) = playing.map_or((Duration::ZERO, None), |playing| {
+            (playing.position, playing.duration)
+        });
+        Ok(Some(self.table.push(Playback {
+            music,
+            position,
+            duration,
+        })?))
     }
 
     fn play(&mut self, path: String, outlive_session: bool) -> Answer<()> {
@@ -57,7 +71,11 @@ impl Host for Guest {
             paused: false,
             token: self.services.device.new_token(),
         };
-        self.work.effects.push(Effect::Play { music, bytes, start_at: Duration::ZERO });
+        self.work.effects.push(Effect::Play {
+            music,
+            bytes,
+            start_at: Duration::ZERO,
+        });
         Ok(Ok(()))
     }
 
@@ -67,7 +85,10 @@ impl Host for Guest {
 
     fn resume(&mut self, outlive_session: bool) -> Answer<()> {
         let session = self.work.caller.session;
-        self.stage_for_music(Effect::Resume { session, outlives: outlive_session })
+        self.stage_for_music(Effect::Resume {
+            session,
+            outlives: outlive_session,
+        })
     }
 
     fn stop(&mut self) -> Answer<()> {
@@ -80,7 +101,9 @@ impl Host for Guest {
 
     fn set_volume(&mut self, volume: f64) -> Answer<()> {
         if !(0.0..=1.0).contains(&volume) {
-            return Ok(Err(failure::bad_arguments(format!("volume must be 0.0 to 1.0, got {volume}"))));
+            return Ok(Err(failure::bad_arguments(format!(
+                "volume must be 0.0 to 1.0, got {volume}"
+            ))));
         }
         self.work.effects.push(Effect::Volume(volume));
         Ok(Ok(()))
@@ -97,7 +120,11 @@ impl HostPlayback for Guest {
     }
 
     fn duration_ms(&mut self, this: Resource<Playback>) -> wasmtime::Result<Option<u64>> {
-        Ok(self.table.get(&this)?.duration.map(|duration| duration.as_millis() as u64))
+        Ok(self
+            .table
+            .get(&this)?
+            .duration
+            .map(|duration| duration.as_millis() as u64))
     }
 
     fn paused(&mut self, this: Resource<Playback>) -> wasmtime::Result<bool> {

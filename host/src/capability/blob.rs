@@ -8,7 +8,10 @@ use super::Guest;
 use crate::plugin::contract::pixelboy::plugin::blob::{Host, HostData};
 
 /// The resource behind `data`.
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct Data(pub(crate) Blob);
 
 /// The most bytes of one `read`.
@@ -38,7 +41,9 @@ impl HostData for Guest {
         len: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, String>> {
         let blob = self.blob(&this)?;
-        Ok(read(blob, offset, len.min(MAX_READ_BYTES)).await.map_err(|error| error.to_string()))
+        Ok(read(blob, offset, len.min(MAX_READ_BYTES))
+            .await
+            .map_err(|error| error.to_string()))
     }
 
     async fn sha256(&mut self, this: Resource<Data>) -> wasmtime::Result<Result<Vec<u8>, String>> {
@@ -46,12 +51,17 @@ impl HostData for Guest {
         if let Some(known) = blob.known_sha256() {
             return Ok(Ok(known.0.to_vec()));
         }
-        Ok(blocking(move || blob.sha256()).await.map(|sha| sha.0.to_vec()).map_err(|error| error.to_string()))
+        Ok(blocking(move || blob.sha256())
+            .await
+            .map(|sha| sha.0.to_vec())
+            .map_err(|error| error.to_string()))
     }
 
     async fn is_text(&mut self, this: Resource<Data>) -> wasmtime::Result<Result<bool, String>> {
         let blob = self.blob(&this)?;
-        Ok(blocking(move || is_text(&blob)).await.map_err(|error| error.to_string()))
+        Ok(blocking(move || is_text(&blob))
+            .await
+            .map_err(|error| error.to_string()))
     }
 
     fn drop(&mut self, this: Resource<Data>) -> wasmtime::Result<()> {
@@ -94,7 +104,9 @@ fn is_text(blob: &Blob) -> std::io::Result<bool> {
     let mut kept = 0;
     let mut offset = 0;
     loop {
-        let Some(free) = buffer.get_mut(kept..) else { return Ok(false) };
+        let Some(free) = buffer.get_mut(kept..) else {
+            return Ok(false);
+        };
         let filled = fill(blob, offset, free)?;
         offset += filled as u64;
         let end = kept + filled;
@@ -117,5 +129,7 @@ fn is_text(blob: &Blob) -> std::io::Result<bool> {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
 ) -> std::io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(std::io::Error::other)?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(std::io::Error::other)?
 }

@@ -7,7 +7,10 @@ use super::{Guest, failure};
 use crate::plugin::contract::pixelboy::plugin::{calls, types};
 
 /// The resource behind `call`; what it tells lies in the guest's work.
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct Call;
 
 impl calls::Host for Guest {
@@ -44,8 +47,12 @@ impl calls::HostCall for Guest {
     }
 
     fn deadline_ms(&mut self, _: Resource<Call>) -> wasmtime::Result<Option<u64>> {
-        let left = |until: std::time::Instant| until.saturating_duration_since(std::time::Instant::now());
-        Ok(self.work.deadline.map(|until| left(until).as_millis() as u64))
+        let left =
+            |until: std::time::Instant| until.saturating_duration_since(std::time::Instant::now());
+        Ok(self
+            .work
+            .deadline
+            .map(|until| left(until).as_millis() as u64))
     }
 
     fn drop(&mut self, this: Resource<Call>) -> wasmtime::Result<()> {

@@ -63,16 +63,22 @@ impl Host for Guest {
             Value::Null
         })?;
         if handles {
-            return Ok(Err(failure::unsupported("a push can't carry handles yet; send bytes or a path")));
+            return Ok(Err(failure::unsupported(
+                "a push can't carry handles yet; send bytes or a path",
+            )));
         }
         if !self.services.audience.sessions().contains(&session) {
-            return Ok(Err(failure::not_found(format!("no session {session} is present"))));
+            return Ok(Err(failure::not_found(format!(
+                "no session {session} is present"
+            ))));
         }
         self.work.effects.push(Effect::Push { session, op, args });
         Ok(Ok(()))
     }
 
     fn call(&mut self, _: u64, _: String, _: Values, _: u64, _: String) -> Answer<()> {
-        Ok(Err(failure::unsupported("this host does not call clients yet; use push")))
+        Ok(Err(failure::unsupported(
+            "this host does not call clients yet; use push",
+        )))
     }
 }

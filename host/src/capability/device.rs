@@ -87,9 +87,16 @@ impl State {
 impl Device {
     /// In silence, dark.
     pub(crate) fn new(volume: f64) -> Self {
-        let state = State { shown: None, music: None, volume };
+        let state = State {
+            shown: None,
+            music: None,
+            volume,
+        };
         Self {
-            now: Mutex::new(Now { state, before: None }),
+            now: Mutex::new(Now {
+                state,
+                before: None,
+            }),
             tokens: AtomicU64::new(1),
             changed: tokio::sync::Notify::new(),
         }
@@ -103,7 +110,11 @@ impl Device {
 
     /// As the operations committed so far left it.
     pub(crate) fn state(&self) -> State {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
+        self.now
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .state
+            .clone()
     }
 
     /// As it will be after these effects too.
@@ -137,7 +148,12 @@ impl Device {
     /// The piece could not be played; what played before goes on.
     pub(crate) fn music_did_not_begin(&self, token: u64) {
         self.change(|now| {
-            if now.state.music.as_ref().is_some_and(|music| music.token == token) {
+            if now
+                .state
+                .music
+                .as_ref()
+                .is_some_and(|music| music.token == token)
+            {
                 now.state.music = now.before.take();
             }
         });
@@ -146,10 +162,19 @@ impl Device {
     /// The piece is over.
     pub(crate) fn music_ended(&self, token: u64) {
         self.change(|now| {
-            if now.state.music.as_ref().is_some_and(|music| music.token == token) {
+            if now
+                .state
+                .music
+                .as_ref()
+                .is_some_and(|music| music.token == token)
+            {
                 now.state.music = None;
             }
-            if now.before.as_ref().is_some_and(|music| music.token == token) {
+            if now
+                .before
+                .as_ref()
+                .is_some_and(|music| music.token == token)
+            {
                 now.before = None;
             }
         });

@@ -14,7 +14,10 @@ use crate::plugin::contract::pixelboy::plugin::types::Failure;
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 /// The resource behind `animation`.
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct Animation {
     width: u32,
     height: u32,
@@ -71,7 +74,12 @@ fn check_pixels(width: u32, height: u32, rgba: &[u8]) -> Result<(), Failure> {
 }
 
 fn shown(kind: &str, path: Option<String>) -> Shown {
-    Shown { kind: kind.to_owned(), path, millifps: None, loops: None }
+    Shown {
+        kind: kind.to_owned(),
+        path,
+        millifps: None,
+        loops: None,
+    }
 }
 
 impl Host for Guest {
@@ -110,16 +118,36 @@ impl Host for Guest {
             return Ok(Err(too_many_pixels()));
         }
         Ok(check_pixels(width, height, &rgba).map(|()| {
-            self.stage_scene(Picture::Pixels { width, height, rgba }, Some(shown("pixels", None)));
+            self.stage_scene(
+                Picture::Pixels {
+                    width,
+                    height,
+                    rgba,
+                },
+                Some(shown("pixels", None)),
+            );
         }))
     }
 
     fn animate(&mut self, animation: Resource<Animation>) -> Answer<()> {
-        let Animation { width, height, loops, frames, .. } = self.table.delete(animation)?;
+        let Animation {
+            width,
+            height,
+            loops,
+            frames,
+            ..
+        } = self.table.delete(animation)?;
         if frames.is_empty() {
-            return Ok(Err(failure::bad_arguments("an animation needs at least one frame".to_owned())));
+            return Ok(Err(failure::bad_arguments(
+                "an animation needs at least one frame".to_owned(),
+            )));
         }
-        let picture = Picture::Frames { width, height, frames, loops };
+        let picture = Picture::Frames {
+            width,
+            height,
+            frames,
+            loops,
+        };
         self.stage_scene(picture, Some(shown("animation", None)));
         Ok(Ok(()))
     }
@@ -143,8 +171,19 @@ fn too_many_pixels() -> Failure {
 }
 
 impl HostAnimation for Guest {
-    fn new(&mut self, width: u32, height: u32, loops: u32) -> wasmtime::Result<Resource<Animation>> {
-        Ok(self.table.push(Animation { width, height, loops, frames: Vec::new(), bytes: 0 })?)
+    fn new(
+        &mut self,
+        width: u32,
+        height: u32,
+        loops: u32,
+    ) -> wasmtime::Result<Resource<Animation>> {
+        Ok(self.table.push(Animation {
+            width,
+            height,
+            loops,
+            frames: Vec::new(),
+            bytes: 0,
+        })?)
     }
 
     fn frame(&mut self, this: Resource<Animation>, rgba: Vec<u8>, duration_ms: u32) -> Answer<()> {
@@ -156,7 +195,9 @@ impl HostAnimation for Guest {
             return Ok(Err(too_many_pixels()));
         }
         animation.bytes += rgba.len();
-        animation.frames.push((rgba, Duration::from_millis(u64::from(duration_ms))));
+        animation
+            .frames
+            .push((rgba, Duration::from_millis(u64::from(duration_ms))));
         Ok(Ok(()))
     }
 

@@ -19,23 +19,50 @@ const BEGIN_LIMIT: Duration = Duration::from_secs(5);
 /// One staged effect.
 pub(crate) enum Effect {
     /// Something for the panel; `shown` is what `status` calls it.
-    Scene { picture: Picture, shown: Option<Shown> },
+    Scene {
+        picture: Picture,
+        shown: Option<Shown>,
+    },
     /// Music that replaces what plays.
-    Play { music: Music, bytes: Blob, start_at: Duration },
+    Play {
+        music: Music,
+        bytes: Blob,
+        start_at: Duration,
+    },
     Pause,
     /// From now on the music belongs to this session, or to none.
-    Resume { session: u64, outlives: bool },
+    Resume {
+        session: u64,
+        outlives: bool,
+    },
     Stop,
     Volume(f64),
-    Push { session: u64, op: String, args: Vec<Value> },
+    Push {
+        session: u64,
+        op: String,
+        args: Vec<Value>,
+    },
 }
 
 /// What is to be shown.
 pub(crate) enum Picture {
     Still(Blob),
-    Moving { bytes: Blob, fps: Option<f64>, loops: Option<u32> },
-    Pixels { width: u32, height: u32, rgba: Vec<u8> },
-    Frames { width: u32, height: u32, frames: Vec<(Vec<u8>, Duration)>, loops: u32 },
+    Moving {
+        bytes: Blob,
+        fps: Option<f64>,
+        loops: Option<u32>,
+    },
+    Pixels {
+        width: u32,
+        height: u32,
+        rgba: Vec<u8>,
+    },
+    Frames {
+        width: u32,
+        height: u32,
+        frames: Vec<(Vec<u8>, Duration)>,
+        loops: u32,
+    },
     Clear,
 }
 
@@ -43,10 +70,14 @@ impl Effect {
     /// Bytes held until the release.
     pub(crate) fn staged_bytes(&self) -> usize {
         match self {
-            Self::Scene { picture: Picture::Pixels { rgba, .. }, .. } => rgba.len(),
-            Self::Scene { picture: Picture::Frames { frames, .. }, .. } => {
-                frames.iter().map(|(rgba, _)| rgba.len()).sum()
-            }
+            Self::Scene {
+                picture: Picture::Pixels { rgba, .. },
+                ..
+            } => rgba.len(),
+            Self::Scene {
+                picture: Picture::Frames { frames, .. },
+                ..
+            } => frames.iter().map(|(rgba, _)| rgba.len()).sum(),
             _ => 0,
         }
     }
@@ -58,7 +89,10 @@ pub(crate) async fn release(effect: Effect, services: &Services) -> Result<(), F
     begun.unwrap_or_else(|_| {
         Err(Failure::new(
             Code::NoDevice,
-            format!("the device did not begin within {} s; is it plugged in and working?", BEGIN_LIMIT.as_secs()),
+            format!(
+                "the device did not begin within {} s; is it plugged in and working?",
+                BEGIN_LIMIT.as_secs()
+            ),
         ))
     })
 }
@@ -74,7 +108,11 @@ async fn begin(effect: Effect, services: &Services) -> Result<(), Failure> {
                 Err(_) => Err(of_display(&DisplayError::Stopped)),
             }
         }
-        Effect::Play { music, bytes, start_at } => {
+        Effect::Play {
+            music,
+            bytes,
+            start_at,
+        } => {
             let answer = services.audio.play(Play {
                 byte_len: Some(bytes.len()),
                 source: Box::new(bytes.reader()),
@@ -93,12 +131,25 @@ async fn begin(effect: Effect, services: &Services) -> Result<(), Failure> {
             }
             begun
         }
-        Effect::Pause => services.audio.pause().map(drop).map_err(|error| of_audio(&error)),
-        Effect::Resume { .. } => services.audio.resume().map(drop).map_err(|error| of_audio(&error)),
-        Effect::Stop => services.audio.stop().map(drop).map_err(|error| of_audio(&error)),
-        Effect::Volume(volume) => {
-            services.audio.set_volume(volume as f32).map_err(|error| of_audio(&error))
-        }
+        Effect::Pause => services
+            .audio
+            .pause()
+            .map(drop)
+            .map_err(|error| of_audio(&error)),
+        Effect::Resume { .. } => services
+            .audio
+            .resume()
+            .map(drop)
+            .map_err(|error| of_audio(&error)),
+        Effect::Stop => services
+            .audio
+            .stop()
+            .map(drop)
+            .map_err(|error| of_audio(&error)),
+        Effect::Volume(volume) => services
+            .audio
+            .set_volume(volume as f32)
+            .map_err(|error| of_audio(&error)),
         Effect::Push { session, op, args } => {
             services.audience.push(session, op, args);
             Ok(())
@@ -112,9 +163,31 @@ const SCREEN_OWNER: u64 = 1;
 fn scene(picture: Picture) -> Scene {
     match picture {
         Picture::Still(bytes) => Scene::Picture(source(bytes)),
-        Picture::Moving { bytes, fps, loops } => Scene::Animation { source: source(bytes), fps, loops },
-        Picture::Pixels { width, height, rgba } => Scene::Pixels { width, height, rgba },
-        Picture::Frames { width, height, frames, loops } => Scene::Frames { width, height, frames, loops },
+        Picture::Moving { bytes, fps, loops } => Scene::Animation {
+            source: source(bytes),
+            fps,
+            loops,
+        },
+        Picture::Pixels {
+            width,
+            height,
+            rgba,
+        } => Scene::Pixels {
+            width,
+            height,
+            rgba,
+        },
+        Picture::Frames {
+            width,
+            height,
+            frames,
+            loops,
+        } => Scene::Frames {
+            width,
+            height,
+            frames,
+            loops,
+        },
         Picture::Clear => Scene::Clear,
     }
 }

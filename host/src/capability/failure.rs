@@ -19,7 +19,11 @@ pub(crate) fn to_guest(failure: Failure) -> GuestFailure {
 /// The contract's failure as the wire's; a name that is no code becomes `failed`.
 pub(crate) fn from_guest(failure: GuestFailure) -> Failure {
     let code = Code::from_name(&failure.code);
-    Failure { code, message: failure.message, details: failure.details }
+    Failure {
+        code,
+        message: failure.message,
+        details: failure.details,
+    }
 }
 
 fn guest(code: Code, message: impl std::fmt::Display) -> GuestFailure {
@@ -53,7 +57,9 @@ pub(crate) fn unsupported(message: &str) -> GuestFailure {
 
 /// No such file.
 pub(crate) fn no_file(path: &MediaPath) -> GuestFailure {
-    not_found(format!("there is no file `{path}`; `ls` shows what is stored"))
+    not_found(format!(
+        "there is no file `{path}`; `ls` shows what is stored"
+    ))
 }
 
 /// Nothing to pause, resume or stop.

@@ -40,7 +40,11 @@ struct KeptMusic {
 pub(crate) async fn keep(services: Arc<Services>) {
     let mut last = None;
     loop {
-        let playing = services.device.state().music.is_some_and(|music| !music.paused);
+        let playing = services
+            .device
+            .state()
+            .music
+            .is_some_and(|music| !music.paused);
         let changed = services.device.changed();
         if playing {
             let _ = tokio::time::timeout(POSITION_EVERY, changed).await;
@@ -70,7 +74,10 @@ fn now(services: &Services) -> Kept {
     let state = services.device.state();
     // Music of a session ends with it; only what outlives sessions comes back.
     let music = state.music.filter(|music| music.outlives).map(|music| {
-        let playing = services.audio.now().filter(|playing| playing.token == music.token);
+        let playing = services
+            .audio
+            .now()
+            .filter(|playing| playing.token == music.token);
         KeptMusic {
             path: music.path,
             paused: music.paused,
@@ -79,14 +86,22 @@ fn now(services: &Services) -> Kept {
     });
     // Drawn pixels are the plugin's to draw again.
     let shown = state.shown.filter(|shown| shown.path.is_some());
-    Kept { shown, music, volume: state.volume }
+    Kept {
+        shown,
+        music,
+        volume: state.volume,
+    }
 }
 
 fn write(services: &Services, kept: &Kept) -> Result<(), String> {
     let bytes = postcard::to_allocvec(kept).map_err(|error| error.to_string())?;
     let mut transaction = services.store.begin();
     transaction.set_state(KEY, bytes);
-    services.store.commit(transaction, None).map(drop).map_err(|error| error.to_string())
+    services
+        .store
+        .commit(transaction, None)
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// Brings back what was on.
@@ -100,7 +115,9 @@ pub(crate) async fn restore(services: &Services) {
         }
     };
     let Ok(kept) = postcard::from_bytes::<Kept>(&bytes) else {
-        tracing::warn!("what was shown and played is not readable; the device starts dark and silent");
+        tracing::warn!(
+            "what was shown and played is not readable; the device starts dark and silent"
+        );
         return;
     };
     let mut effects = vec![Effect::Volume(kept.volume)];
@@ -111,19 +128,36 @@ pub(crate) async fn restore(services: &Services) {
         let picture = match shown.kind.as_str() {
             "animation" => {
                 let fps = shown.millifps.map(|millifps| millifps as f64 / 1000.0);
-                Picture::Moving { bytes, fps, loops: shown.loops }
+                Picture::Moving {
+                    bytes,
+                    fps,
+                    loops: shown.loops,
+                }
             }
             _ => Picture::Still(bytes),
         };
-        effects.push(Effect::Scene { picture, shown: Some(shown) });
+        effects.push(Effect::Scene {
+            picture,
+            shown: Some(shown),
+        });
     }
     if let Some(music) = kept.music
         && let Some(bytes) = open(services, &music.path)
     {
         let token = services.device.new_token();
         let start_at = Duration::from_millis(music.position_ms);
-        let again = Music { path: music.path, session: 0, outlives: true, paused: false, token };
-        effects.push(Effect::Play { music: again, bytes, start_at });
+        let again = Music {
+            path: music.path,
+            session: 0,
+            outlives: true,
+            paused: false,
+            token,
+        };
+        effects.push(Effect::Play {
+            music: again,
+            bytes,
+            start_at,
+        });
         if music.paused {
             effects.push(Effect::Pause);
         }

@@ -21,17 +21,29 @@ impl Guest {
 impl Host for Guest {
     fn get(&mut self, key: String) -> Answer<Option<Vec<u8>>> {
         let namespace = self.namespace();
-        Ok(self.work.transaction()?.kv_get(&namespace, &key).map_err(failure::of_store))
+        Ok(self
+            .work
+            .transaction()?
+            .kv_get(&namespace, &key)
+            .map_err(failure::of_store))
     }
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Answer<()> {
         let namespace = self.namespace();
-        Ok(self.work.transaction()?.kv_set(&namespace, &key, value).map_err(failure::of_store))
+        Ok(self
+            .work
+            .transaction()?
+            .kv_set(&namespace, &key, value)
+            .map_err(failure::of_store))
     }
 
     fn delete(&mut self, key: String) -> Answer<()> {
         let namespace = self.namespace();
-        Ok(self.work.transaction()?.kv_delete(&namespace, &key).map_err(failure::of_store))
+        Ok(self
+            .work
+            .transaction()?
+            .kv_delete(&namespace, &key)
+            .map_err(failure::of_store))
     }
 
     fn keys(&mut self, prefix: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {

@@ -10,7 +10,10 @@ use crate::plugin::contract::pixelboy::plugin::probe::{Host, HostMedia};
 use crate::plugin::contract::pixelboy::plugin::types::Failure;
 
 /// The resource behind `media`.
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct Media(Found);
 
 impl Host for Guest {
@@ -50,7 +53,12 @@ impl HostMedia for Guest {
     }
 
     fn duration_ms(&mut self, this: Resource<Media>) -> wasmtime::Result<Option<u64>> {
-        Ok(self.table.get(&this)?.0.duration.map(|duration| duration.as_millis() as u64))
+        Ok(self
+            .table
+            .get(&this)?
+            .0
+            .duration
+            .map(|duration| duration.as_millis() as u64))
     }
 
     fn sample_rate(&mut self, this: Resource<Media>) -> wasmtime::Result<Option<u32>> {
@@ -62,7 +70,10 @@ impl HostMedia for Guest {
     }
 
     fn suits_name(&mut self, this: Resource<Media>, name: String) -> wasmtime::Result<bool> {
-        Ok(extension_agrees(&name, self.table.get(&this)?.0.format.name()))
+        Ok(extension_agrees(
+            &name,
+            self.table.get(&this)?.0.format.name(),
+        ))
     }
 
     fn drop(&mut self, this: Resource<Media>) -> wasmtime::Result<()> {

@@ -9,8 +9,12 @@ use crate::plugin::values::to_guest;
 
 impl Host for Guest {
     fn get(&mut self, key: String) -> wasmtime::Result<Option<Values>> {
-        let Some(setting) = self.identity.settings.get(&key) else { return Ok(None) };
-        let values = to_guest(vec![value(setting)], |_, _, _| Ok::<_, wasmtime::Error>(None))?;
+        let Some(setting) = self.identity.settings.get(&key) else {
+            return Ok(None);
+        };
+        let values = to_guest(vec![value(setting)], |_, _, _| {
+            Ok::<_, wasmtime::Error>(None)
+        })?;
         Ok(Some(values))
     }
 }
@@ -23,8 +27,11 @@ fn value(setting: &toml::Value) -> Value {
         toml::Value::Boolean(flag) => Value::Bool(*flag),
         toml::Value::Datetime(time) => Value::Text(time.to_string()),
         toml::Value::Array(items) => Value::List(items.iter().map(value).collect()),
-        toml::Value::Table(table) => {
-            Value::Map(table.iter().map(|(key, item)| (key.clone(), value(item))).collect())
-        }
+        toml::Value::Table(table) => Value::Map(
+            table
+                .iter()
+                .map(|(key, item)| (key.clone(), value(item)))
+                .collect(),
+        ),
     }
 }

@@ -12,14 +12,20 @@ use crate::plugin::contract::pixelboy::plugin::types::Failure;
 type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 
 /// The resource behind `file`: the entry and the bytes as they were when it was opened.
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct OpenFile {
     entry: Entry,
     blob: Blob,
 }
 
 /// The resource behind `writer`; empty after `finish`.
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct Writer(Option<StagedWriter>);
 
 /// The most names of one `names`.
@@ -33,7 +39,11 @@ pub(crate) fn path(text: &str) -> Result<MediaPath, Failure> {
 impl Host for Guest {
     fn open(&mut self, at: String) -> Answer<Option<Resource<OpenFile>>> {
         let opened = match path(&at) {
-            Ok(at) => self.work.transaction()?.open(&at).map_err(failure::of_store),
+            Ok(at) => self
+                .work
+                .transaction()?
+                .open(&at)
+                .map_err(failure::of_store),
             Err(failure) => Err(failure),
         };
         Ok(match opened {
@@ -46,7 +56,11 @@ impl Host for Guest {
     fn names(&mut self, folder: String, after: Option<String>, limit: u32) -> Answer<Vec<String>> {
         let limit = limit.min(MAX_NAMES) as usize;
         let folder = folder.trim_end_matches('/');
-        let folder = if folder.is_empty() { Ok(None) } else { path(folder).map(Some) };
+        let folder = if folder.is_empty() {
+            Ok(None)
+        } else {
+            path(folder).map(Some)
+        };
         Ok(match folder {
             Ok(folder) => self
                 .work
@@ -66,9 +80,11 @@ impl Host for Guest {
     ) -> Answer<()> {
         let blob = self.blob(&bytes)?;
         Ok(match path(&at) {
-            Ok(at) => {
-                self.work.transaction()?.put(&at, &blob, &kind, properties).map_err(failure::of_store)
-            }
+            Ok(at) => self
+                .work
+                .transaction()?
+                .put(&at, &blob, &kind, properties)
+                .map_err(failure::of_store),
             Err(failure) => Err(failure),
         })
     }
@@ -76,7 +92,11 @@ impl Host for Guest {
     fn append(&mut self, at: String, bytes: Resource<Data>) -> Answer<u64> {
         let blob = self.blob(&bytes)?;
         Ok(match path(&at) {
-            Ok(at) => self.work.transaction()?.append(&at, &blob).map_err(failure::of_store),
+            Ok(at) => self
+                .work
+                .transaction()?
+                .append(&at, &blob)
+                .map_err(failure::of_store),
             Err(failure) => Err(failure),
         })
     }
@@ -84,21 +104,33 @@ impl Host for Guest {
     fn overwrite(&mut self, at: String, bytes: Resource<Data>) -> Answer<()> {
         let blob = self.blob(&bytes)?;
         Ok(match path(&at) {
-            Ok(at) => self.work.transaction()?.overwrite(&at, &blob).map_err(failure::of_store),
+            Ok(at) => self
+                .work
+                .transaction()?
+                .overwrite(&at, &blob)
+                .map_err(failure::of_store),
             Err(failure) => Err(failure),
         })
     }
 
     fn remove(&mut self, at: String) -> Answer<()> {
         Ok(match path(&at) {
-            Ok(at) => self.work.transaction()?.remove(&at).map_err(failure::of_store),
+            Ok(at) => self
+                .work
+                .transaction()?
+                .remove(&at)
+                .map_err(failure::of_store),
             Err(failure) => Err(failure),
         })
     }
 
     fn rename(&mut self, from: String, to: String) -> Answer<()> {
         Ok(match path(&from).and_then(|from| Ok((from, path(&to)?))) {
-            Ok((from, to)) => self.work.transaction()?.rename(&from, &to).map_err(failure::of_store),
+            Ok((from, to)) => self
+                .work
+                .transaction()?
+                .rename(&from, &to)
+                .map_err(failure::of_store),
             Err(failure) => Err(failure),
         })
     }
@@ -113,9 +145,16 @@ impl HostFile for Guest {
         Ok(self.table.get(&this)?.entry.kind.clone())
     }
 
-    fn property(&mut self, this: Resource<OpenFile>, name: String) -> wasmtime::Result<Option<String>> {
+    fn property(
+        &mut self,
+        this: Resource<OpenFile>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
         let properties = &self.table.get(&this)?.entry.properties;
-        Ok(properties.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone()))
+        Ok(properties
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.clone()))
     }
 
     fn modified_ms(&mut self, this: Resource<OpenFile>) -> wasmtime::Result<u64> {
@@ -147,11 +186,19 @@ impl HostWriter for Guest {
     }
 
     fn finish(&mut self, this: Resource<Writer>) -> Answer<Resource<Data>> {
-        Ok(match self.table.get_mut(&this)?.0.take().map(StagedWriter::finish) {
-            Some(Ok(blob)) => Ok(self.table.push(Data(blob))?),
-            Some(Err(error)) => Err(failure::of_store(error)),
-            None => Err(failure::bad_state("the writer is finished")),
-        })
+        Ok(
+            match self
+                .table
+                .get_mut(&this)?
+                .0
+                .take()
+                .map(StagedWriter::finish)
+            {
+                Some(Ok(blob)) => Ok(self.table.push(Data(blob))?),
+                Some(Err(error)) => Err(failure::of_store(error)),
+                None => Err(failure::bad_state("the writer is finished")),
+            },
+        )
     }
 
     fn drop(&mut self, this: Resource<Writer>) -> wasmtime::Result<()> {

@@ -36,8 +36,14 @@ pub(crate) struct Work {
 
 impl Work {
     /// Work for an operation that begins now.
-    pub(crate) fn begin(transaction: Transaction, caller: Caller, deadline: Option<Instant>) -> Self {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    pub(crate) fn begin(
+        transaction: Transaction,
+        caller: Caller,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Self {
             transaction: Some(transaction),
             effects: Vec::new(),
@@ -57,9 +63,9 @@ impl Work {
 
     /// The transaction of the operation under way. Outside one (in `describe`) there is nothing to read or write.
     pub(crate) fn transaction(&mut self) -> wasmtime::Result<&mut Transaction> {
-        self.transaction
-            .as_mut()
-            .ok_or_else(|| wasmtime::Error::msg("host functions are not to be called in `describe`"))
+        self.transaction.as_mut().ok_or_else(|| {
+            wasmtime::Error::msg("host functions are not to be called in `describe`")
+        })
     }
 }
 

@@ -60,7 +60,10 @@ pub(crate) struct Audio {
 
 impl Default for Audio {
     fn default() -> Self {
-        Self { backend: "default".into(), volume: 1.0 }
+        Self {
+            backend: "default".into(),
+            volume: 1.0,
+        }
     }
 }
 
@@ -123,7 +126,11 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_mib: 32, cpu_ms: 1000, wall_ms: 30_000 }
+        Self {
+            memory_mib: 32,
+            cpu_ms: 1000,
+            wall_ms: 30_000,
+        }
     }
 }
 
@@ -144,11 +151,13 @@ pub(crate) enum ConfigError {
 impl Settings {
     /// Reads and checks a file.
     pub(crate) fn read(file: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(file).map_err(|error| ConfigError::Read(file.to_owned(), error))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| ConfigError::Read(file.to_owned(), error))?;
         let mut settings: Self = toml::from_str(&text)
             .map_err(|error| ConfigError::Parse(file.to_owned(), Box::new(error)))?;
-        settings.check().map_err(|fault| ConfigError::Value(file.to_owned(), fault))?;
+        settings
+            .check()
+            .map_err(|fault| ConfigError::Value(file.to_owned(), fault))?;
         let folder = file.parent().unwrap_or(Path::new(""));
         settings.host.data = folder.join(&settings.host.data);
         settings.host.plugins = folder.join(&settings.host.plugins);
@@ -156,19 +165,32 @@ impl Settings {
     }
 
     fn check(&self) -> Result<(), String> {
-        let Host { receive_timeout_s, session_grace_s, max_connections, .. } = self.host;
+        let Host {
+            receive_timeout_s,
+            session_grace_s,
+            max_connections,
+            ..
+        } = self.host;
         if !(0.05..=86_400.0).contains(&receive_timeout_s) {
-            return Err(format!("host.receive_timeout_s must be 0.05 to 86400, got {receive_timeout_s}"));
+            return Err(format!(
+                "host.receive_timeout_s must be 0.05 to 86400, got {receive_timeout_s}"
+            ));
         }
         if !(0.0..=3600.0).contains(&session_grace_s) {
-            return Err(format!("host.session_grace_s must be 0 to 3600, got {session_grace_s}"));
+            return Err(format!(
+                "host.session_grace_s must be 0 to 3600, got {session_grace_s}"
+            ));
         }
         if max_connections == 0 {
             return Err("host.max_connections must be at least 1".into());
         }
-        self.display.check().map_err(|error| format!("display: {error}"))?;
+        self.display
+            .check()
+            .map_err(|error| format!("display: {error}"))?;
         self.audio()?;
-        self.plugins.iter().try_for_each(|(name, plugin)| plugin.check(name))
+        self.plugins
+            .iter()
+            .try_for_each(|(name, plugin)| plugin.check(name))
     }
 
     /// The audio station's settings.
@@ -183,20 +205,26 @@ impl Settings {
 
 impl PluginSettings {
     fn check(&self, name: &str) -> Result<(), String> {
-        let plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
+        let plain = name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'));
         if !plain || name.is_empty() || name.len() > 64 || name == "host" {
             return Err(format!(
                 "[plugins.{name}]: a plugin's name is 1 to 64 of a-z, 0-9, - and _, and not \"host\""
             ));
         }
-        if self.file.components().count() != 1 || self.file.extension().is_none_or(|ending| ending != "wasm") {
+        if self.file.components().count() != 1
+            || self.file.extension().is_none_or(|ending| ending != "wasm")
+        {
             return Err(format!(
                 "[plugins.{name}]: file must be the name of a .wasm file in the plugins folder, got {:?}",
                 self.file
             ));
         }
         if self.limits.memory_mib == 0 || self.limits.cpu_ms == 0 || self.limits.wall_ms == 0 {
-            return Err(format!("[plugins.{name}.limits]: every limit must be at least 1"));
+            return Err(format!(
+                "[plugins.{name}.limits]: every limit must be at least 1"
+            ));
         }
         crate::plugin::grants::Grants::new(&self.allow)
             .map(drop)
@@ -227,7 +255,10 @@ mod tests {
         assert_eq!(settings.host, Host::default());
         assert_eq!(settings.store, Store::default());
         assert_eq!(settings.audio, Audio::default());
-        assert_eq!(settings.display, pixelboy_display::DisplaySettings::default());
+        assert_eq!(
+            settings.display,
+            pixelboy_display::DisplaySettings::default()
+        );
         for (name, plugin) in &settings.plugins {
             assert_eq!(plugin.file, PathBuf::from(format!("{name}.wasm")));
         }
@@ -236,7 +267,10 @@ mod tests {
     #[test]
     fn an_unknown_field_is_named() {
         let error = parse("[host]\nport = 7").unwrap_err();
-        assert!(error.contains("port") && error.contains("listen"), "{error}");
+        assert!(
+            error.contains("port") && error.contains("listen"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -248,6 +282,9 @@ mod tests {
     #[test]
     fn a_grant_that_does_not_exist_is_named() {
         let error = parse("[plugins.x]\nfile = \"x.wasm\"\nallow = [\"net\"]").unwrap_err();
-        assert!(error.contains("[plugins.x]") && error.contains("\"net\""), "{error}");
+        assert!(
+            error.contains("[plugins.x]") && error.contains("\"net\""),
+            "{error}"
+        );
     }
 }

@@ -31,12 +31,18 @@ impl Blobs {
     /// What an id names.
     pub(crate) fn find(&self, id: u64) -> Option<Blob> {
         let named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        named.iter().find(|(other, _)| *other == id).map(|(_, blob)| blob.clone())
+        named
+            .iter()
+            .find(|(other, _)| *other == id)
+            .map(|(_, blob)| blob.clone())
     }
 
     /// The session has ended.
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 

@@ -46,7 +46,9 @@ pub(crate) struct Table {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum TableClash {
     /// Two want one opcode.
-    #[error("opcode {op} is offered by {first} already; {second} is not taken in: remove or rename one of them")]
+    #[error(
+        "opcode {op} is offered by {first} already; {second} is not taken in: remove or rename one of them"
+    )]
     Twice {
         /// The opcode.
         op: String,
@@ -62,10 +64,20 @@ pub(crate) enum TableClash {
 
 impl Table {
     /// Of the host's own opcodes and these plugins'.
-    pub(crate) fn new<'a>(plugins: impl IntoIterator<Item = &'a Serving>) -> Result<Self, TableClash> {
+    pub(crate) fn new<'a>(
+        plugins: impl IntoIterator<Item = &'a Serving>,
+    ) -> Result<Self, TableClash> {
         let mut rows: HashMap<String, Arc<Row>> = host_ops::rows()
             .into_iter()
-            .map(|(entry, op)| (entry.op.clone(), Arc::new(Row { entry, handler: Handler::Host(op) })))
+            .map(|(entry, op)| {
+                (
+                    entry.op.clone(),
+                    Arc::new(Row {
+                        entry,
+                        handler: Handler::Host(op),
+                    }),
+                )
+            })
             .collect();
         for serving in plugins {
             for entry in &serving.version.manifest.rows {
@@ -77,16 +89,27 @@ impl Table {
                     });
                 }
                 let handler = Handler::Plugin(serving.clone());
-                rows.insert(entry.op.clone(), Arc::new(Row { entry: entry.clone(), handler }));
+                rows.insert(
+                    entry.op.clone(),
+                    Arc::new(Row {
+                        entry: entry.clone(),
+                        handler,
+                    }),
+                );
             }
         }
         let mut entries: Vec<&OpEntry> = rows.values().map(|row| &row.entry).collect();
         entries.sort_by(|a, b| a.op.cmp(&b.op));
         let values: Vec<Value> = entries.into_iter().map(OpEntry::to_value).collect();
-        let too_large = |error: pixelboy_protocol::EncodeError| TableClash::TooLarge(error.to_string());
+        let too_large =
+            |error: pixelboy_protocol::EncodeError| TableClash::TooLarge(error.to_string());
         let digest = table_digest(&values).map_err(too_large)?;
         let parts = TableFrame::parts(values).map_err(too_large)?;
-        Ok(Self { rows, parts, digest })
+        Ok(Self {
+            rows,
+            parts,
+            digest,
+        })
     }
 
     /// Who answers `op`.
@@ -115,7 +138,10 @@ impl Board {
     /// With a first table.
     pub(crate) fn new(table: Table) -> Self {
         let (changes, _) = tokio::sync::watch::channel(table.digest);
-        Self { table: ArcSwap::from_pointee(table), changes }
+        Self {
+            table: ArcSwap::from_pointee(table),
+            changes,
+        }
     }
 
     /// The table in force, cheap.
@@ -127,7 +153,8 @@ impl Board {
     pub(crate) fn replace(&self, table: Table) {
         let digest = table.digest;
         self.table.store(Arc::new(table));
-        self.changes.send_if_modified(|now| std::mem::replace(now, digest) != digest);
+        self.changes
+            .send_if_modified(|now| std::mem::replace(now, digest) != digest);
     }
 
     /// Digests of tables to come.

@@ -17,27 +17,56 @@ pub(crate) const RECEIVE_TIMEOUT_S: (f64, f64) = (0.05, 86_400.0);
 
 /// The rows.
 pub(crate) fn rows() -> Vec<(OpEntry, HostOp)> {
-    let mut seconds = ArgEntry::new("seconds", ArgKind::Float, "Until an idle client gets `TimeOut`.");
+    let mut seconds = ArgEntry::new(
+        "seconds",
+        ArgKind::Float,
+        "Until an idle client gets `TimeOut`.",
+    );
     (seconds.min, seconds.max) = (Some(RECEIVE_TIMEOUT_S.0), Some(RECEIVE_TIMEOUT_S.1));
     vec![
         (
-            row("status", vec![], "What is shown and played, the volume, plugins and versions.", "a map"),
+            row(
+                "status",
+                vec![],
+                "What is shown and played, the volume, plugins and versions.",
+                "a map",
+            ),
             HostOp::Status,
         ),
         (
-            row("srto", vec![seconds], "Sets the session's receive time-out.", "the seconds"),
+            row(
+                "srto",
+                vec![seconds],
+                "Sets the session's receive time-out.",
+                "the seconds",
+            ),
             HostOp::SetReceiveTimeout,
         ),
         (
-            row("sptt", vec![], "Sets pass-time-out: an idle client gets no `TimeOut`.", "nothing"),
+            row(
+                "sptt",
+                vec![],
+                "Sets pass-time-out: an idle client gets no `TimeOut`.",
+                "nothing",
+            ),
             HostOp::PassTimeOut(true),
         ),
         (
-            row("sptf", vec![], "Clears pass-time-out: an idle client gets `TimeOut` again.", "nothing"),
+            row(
+                "sptf",
+                vec![],
+                "Clears pass-time-out: an idle client gets `TimeOut` again.",
+                "nothing",
+            ),
             HostOp::PassTimeOut(false),
         ),
         (
-            row("cc", vec![], "Closes the connection after everything before it, and ends the session.", "nothing"),
+            row(
+                "cc",
+                vec![],
+                "Closes the connection after everything before it, and ends the session.",
+                "nothing",
+            ),
             HostOp::CloseConnection,
         ),
     ]

@@ -26,7 +26,12 @@ impl Lane {
     pub(crate) fn start(services: Arc<Services>) -> Self {
         let (lane, mut releases) = mpsc::unbounded_channel::<Release>();
         tokio::spawn(async move {
-            while let Some(Release { after, effects, begun }) = releases.recv().await {
+            while let Some(Release {
+                after,
+                effects,
+                begun,
+            }) = releases.recv().await
+            {
                 // Nobody may be waiting any more; the effect is released all the same.
                 let _ = begun.send(release(after, effects, &services).await);
             }
@@ -42,12 +47,20 @@ impl Lane {
     ) -> oneshot::Receiver<Result<(), Failure>> {
         let (begun, answer) = oneshot::channel();
         // A closed lane drops the sender, which the receiver takes for a failure.
-        let _ = self.0.send(Release { after, effects, begun });
+        let _ = self.0.send(Release {
+            after,
+            effects,
+            begun,
+        });
         answer
     }
 }
 
-async fn release(after: Position, effects: Vec<Effect>, services: &Services) -> Result<(), Failure> {
+async fn release(
+    after: Position,
+    effects: Vec<Effect>,
+    services: &Services,
+) -> Result<(), Failure> {
     if services.store.durable().position() < after && services.store.wait(after).await.is_err() {
         return Err(outcome_unknown());
     }

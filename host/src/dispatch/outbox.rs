@@ -46,7 +46,12 @@ struct Queue {
 impl Outbox {
     /// Sends on this wire.
     pub(crate) fn new(wire: Box<dyn Wire>) -> Self {
-        Self { wire, queue: Mutex::default(), blocked: Notify::new(), room: Notify::new() }
+        Self {
+            wire,
+            queue: Mutex::default(),
+            blocked: Notify::new(),
+            room: Notify::new(),
+        }
     }
 
     fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
@@ -146,7 +151,10 @@ impl Outbox {
                     return;
                 }
             }
-            match self.wire.try_send(queue.current.get(queue.sent..).unwrap_or_default()) {
+            match self
+                .wire
+                .try_send(queue.current.get(queue.sent..).unwrap_or_default())
+            {
                 Ok(0) => queue.broken = true,
                 Ok(sent) => queue.sent += sent,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -179,7 +187,9 @@ impl Outbox {
     pub(crate) fn is_waiting(&self) -> bool {
         let queue = self.queue();
         !queue.broken
-            && (queue.sent < queue.current.len() || !queue.control.is_empty() || queue.chunk.is_some())
+            && (queue.sent < queue.current.len()
+                || !queue.control.is_empty()
+                || queue.chunk.is_some())
     }
 }
 
@@ -227,7 +237,10 @@ mod tests {
 
     #[test]
     fn control_frames_pass_waiting_chunks_but_never_split_one() {
-        let slow = Arc::new(Slow { sent: Mutex::default(), budget: Mutex::new(20) });
+        let slow = Arc::new(Slow {
+            sent: Mutex::default(),
+            budget: Mutex::new(20),
+        });
         let outbox = Outbox::new(Box::new(Handle(slow.clone())));
         let chunk = |offset| {
             let mut frame = Vec::new();
@@ -246,7 +259,10 @@ mod tests {
 
     #[test]
     fn nothing_follows_the_last_frame() {
-        let slow = Arc::new(Slow { sent: Mutex::default(), budget: Mutex::new(usize::MAX) });
+        let slow = Arc::new(Slow {
+            sent: Mutex::default(),
+            budget: Mutex::new(usize::MAX),
+        });
         let outbox = Outbox::new(Box::new(Handle(slow.clone())));
         outbox.close(Code::Closed, "bye");
         outbox.send(Ping { token: 1 });

@@ -268,29 +268,46 @@ impl Presence {
     }
 
     fn is_linked(&self, connection: u64) -> bool {
-        self.link.as_ref().is_some_and(|link| link.connection == connection)
+        self.link
+            .as_ref()
+            .is_some_and(|link| link.connection == connection)
     }
 
     fn attach(&mut self, attach: Attach) {
-        let Attach { connection, name, lowest_unconfirmed, outbox, taken } = attach;
+        let Attach {
+            connection,
+            name,
+            lowest_unconfirmed,
+            outbox,
+            taken,
+        } = attach;
         self.close_link(Code::Fenced, "the same client id connected again");
         let now = Instant::now();
         self.name = name;
         let resumed = self.session.is_some();
         if !resumed {
-            let session = Session::new(self.session_number(), self.dispatch.settings.receive_timeout, now);
+            let session = Session::new(
+                self.session_number(),
+                self.dispatch.settings.receive_timeout,
+                now,
+            );
             let seat = outbox.clone();
-            self.dispatch
-                .services
-                .audience
-                .join(session.number, Arc::new(move |push: Push| seat.send_if_room(push)));
+            self.dispatch.services.audience.join(
+                session.number,
+                Arc::new(move |push: Push| seat.send_if_room(push)),
+            );
             self.session = Some(session);
             self.present.store(true, Ordering::Release);
         }
         self.grace = None;
         let confirmed = lowest_unconfirmed.saturating_sub(1);
         self.record.received_through = self.record.received_through.max(confirmed);
-        self.link = Some(Link { connection, outbox, last_number: 0, asked: BTreeSet::new() });
+        self.link = Some(Link {
+            connection,
+            outbox,
+            last_number: 0,
+            asked: BTreeSet::new(),
+        });
         self.confirm(confirmed, &[]);
         if let Some(session) = &self.session {
             session.activity.note(now);
@@ -365,14 +382,20 @@ impl Presence {
         if self.record.len() as u64 >= limits::WINDOW_OPERATIONS {
             return self.close_link(
                 Code::LimitExceeded,
-                &format!("{} requests are not confirmed; confirm replies first", limits::WINDOW_OPERATIONS),
+                &format!(
+                    "{} requests are not confirmed; confirm replies first",
+                    limits::WINDOW_OPERATIONS
+                ),
             );
         }
         self.queue_bytes += operation.bytes;
         if self.queue_bytes as u64 > limits::WINDOW_BYTES {
             return self.close_link(
                 Code::LimitExceeded,
-                &format!("requests of more than {} bytes are waiting", limits::WINDOW_BYTES),
+                &format!(
+                    "requests of more than {} bytes are waiting",
+                    limits::WINDOW_BYTES
+                ),
             );
         }
         self.record.receive(number, operation.digest);
@@ -383,38 +406,62 @@ impl Presence {
     }
 
     /// What the store knows of a number that is not in memory. None: it may run.
-    fn answer_from_the_past(&self, operation: &Operation) -> Option<(Option<Position>, EncodedOutcome)> {
+    fn answer_from_the_past(
+        &self,
+        operation: &Operation,
+    ) -> Option<(Option<Position>, EncodedOutcome)> {
         let number = operation.number;
         let failed = |failure| (None, run::encode(&Outcome::Failed(failure)));
         if number <= self.record.confirmed_through {
             return Some(failed(Failure::new(
                 Code::AlreadyConfirmed,
-                format!("request {number} was answered and its reply confirmed; it is not run again"),
+                format!(
+                    "request {number} was answered and its reply confirmed; it is not run again"
+                ),
             )));
         }
-        let id = OperationId { client: self.client, number };
-        Some(match self.dispatch.services.store.admit(id, RequestDigest(operation.digest)) {
-            Ok(Admission::Run) if number > self.record.executed_through => return None,
-            Ok(Admission::Recorded { reply, stored }) => (Some(stored), reply.into()),
-            Ok(Admission::NumberReused) => failed(number_reused(number)),
-            Ok(Admission::Run | Admission::ReplyLost) => failed(Failure::new(
-                Code::RanReplyLost,
-                format!(
-                    "the reply to request {number} is lost: nothing of it is on disk; \
+        let id = OperationId {
+            client: self.client,
+            number,
+        };
+        Some(
+            match self
+                .dispatch
+                .services
+                .store
+                .admit(id, RequestDigest(operation.digest))
+            {
+                Ok(Admission::Run) if number > self.record.executed_through => return None,
+                Ok(Admission::Recorded { reply, stored }) => (Some(stored), reply.into()),
+                Ok(Admission::NumberReused) => failed(number_reused(number)),
+                Ok(Admission::Run | Admission::ReplyLost) => failed(Failure::new(
+                    Code::RanReplyLost,
+                    format!(
+                        "the reply to request {number} is lost: nothing of it is on disk; \
                      whether it ran or was refused is not known"
-                ),
-            )),
-            Err(error) => failed(Failure::new(Code::StorageFailed, error.to_string())),
-        })
+                    ),
+                )),
+                Err(error) => failed(Failure::new(Code::StorageFailed, error.to_string())),
+            },
+        )
     }
 
     fn cancel(&mut self, number: u64) {
-        let cancelled = || Ran::failed(Failure::new(Code::Cancelled, "cancelled; nothing happened"));
-        if self.running.as_ref().is_some_and(|running| running.number == number) {
+        let cancelled =
+            || Ran::failed(Failure::new(Code::Cancelled, "cancelled; nothing happened"));
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|running| running.number == number)
+        {
             // Pending, so not committed: dropping it drops all that it staged.
             self.running = None;
             self.finish(number, cancelled());
-        } else if let Some(at) = self.queue.iter().position(|operation| operation.number == number) {
+        } else if let Some(at) = self
+            .queue
+            .iter()
+            .position(|operation| operation.number == number)
+        {
             self.unqueue(at);
             self.finish(number, cancelled());
         }
@@ -449,8 +496,14 @@ impl Presence {
             && let Some(operation) = self.unqueue(0)
         {
             let number = operation.number;
-            if operation.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-                let failure = Failure::new(Code::Deadline, "the request's time ran out before its turn; nothing happened");
+            if operation
+                .deadline
+                .is_some_and(|deadline| deadline <= Instant::now())
+            {
+                let failure = Failure::new(
+                    Code::Deadline,
+                    "the request's time ran out before its turn; nothing happened",
+                );
                 self.finish(number, Ran::failed(failure));
                 continue;
             }
@@ -481,7 +534,10 @@ impl Presence {
                         },
                         blobs: self.blobs.clone(),
                     };
-                    self.running = Some(Running { number, ran: Box::pin(run::run(context, operation)) });
+                    self.running = Some(Running {
+                        number,
+                        ran: Box::pin(run::run(context, operation)),
+                    });
                 }
             }
         }
@@ -532,7 +588,12 @@ impl Presence {
     }
 
     fn settle(&mut self, number: u64, ran: Ran, then: Then) {
-        let Ran { outcome, wrote, after, begun } = ran;
+        let Ran {
+            outcome,
+            wrote,
+            after,
+            begun,
+        } = ran;
         let is_durable = after <= self.dispatch.services.store.durable().position();
         if begun.is_none() && is_durable && (then == Then::Nothing || self.settling.is_empty()) {
             return self.tell(number, wrote, outcome, then);
@@ -543,14 +604,33 @@ impl Presence {
                 // The lane waits for the commit.
                 Some(begun) => begun.await.unwrap_or_else(|_| Err(run::lost_release())),
                 None if is_durable => Ok(()),
-                None => store.wait(after).await.map(drop).map_err(|_| run::lost_release()),
+                None => store
+                    .wait(after)
+                    .await
+                    .map(drop)
+                    .map_err(|_| run::lost_release()),
             }
         });
-        self.settling.push_back(Settling { number, wrote, outcome, until, then });
+        self.settling.push_back(Settling {
+            number,
+            wrote,
+            outcome,
+            until,
+            then,
+        });
     }
 
     fn on_settled(&mut self, result: Result<(), Failure>) {
-        let Some(Settling { number, wrote, outcome, then, .. }) = self.settling.pop_front() else { return };
+        let Some(Settling {
+            number,
+            wrote,
+            outcome,
+            then,
+            ..
+        }) = self.settling.pop_front()
+        else {
+            return;
+        };
         match result {
             Ok(()) => self.tell(number, wrote, outcome, then),
             Err(failure) if failure.code == Code::OutcomeUnknown => {
@@ -582,7 +662,8 @@ impl Presence {
             && link.asked.remove(&number)
         {
             let stored = stored.map(|position| position.0);
-            link.outbox.queue_with(|out| encode_reply_with(number, stored, recorded, outcome, out));
+            link.outbox
+                .queue_with(|out| encode_reply_with(number, stored, recorded, outcome, out));
         }
     }
 
@@ -633,14 +714,19 @@ impl Presence {
             return;
         }
         let busy = self.is_busy();
-        let (Some(session), Some(link)) = (&mut self.session, &self.link) else { return };
+        let (Some(session), Some(link)) = (&mut self.session, &self.link) else {
+            return;
+        };
         match session.idle(now, busy) {
             Idle::Never => return,
             Idle::Until(due) => self.alarm.as_mut().reset(due.into()),
             Idle::TimeOut(idle) => {
                 let idle_ms = idle.as_millis() as u64;
-                link.outbox.queue_with(|out| Frame::from(TimeOut { idle_ms }).encode(out));
-                self.alarm.as_mut().reset((now + session.receive_timeout).into());
+                link.outbox
+                    .queue_with(|out| Frame::from(TimeOut { idle_ms }).encode(out));
+                self.alarm
+                    .as_mut()
+                    .reset((now + session.receive_timeout).into());
             }
         }
         self.alarm_set = true;

@@ -14,7 +14,10 @@ pub(crate) enum State {
     /// Waiting, running or becoming durable.
     UnderWay,
     /// Its reply.
-    Done { stored: Option<Position>, outcome: EncodedOutcome },
+    Done {
+        stored: Option<Position>,
+        outcome: EncodedOutcome,
+    },
 }
 
 /// One operation.
@@ -40,13 +43,23 @@ pub(crate) struct Record {
 impl Record {
     /// Of a client whose operations up to here are in the store.
     pub(crate) fn known(executed_through: u64) -> Self {
-        Self { received_through: executed_through, executed_through, ..Self::default() }
+        Self {
+            received_through: executed_through,
+            executed_through,
+            ..Self::default()
+        }
     }
 
     /// An operation came in.
     pub(crate) fn receive(&mut self, number: u64, digest: [u8; 16]) {
         self.received_through = self.received_through.max(number);
-        self.kept.insert(number, Kept { digest, state: State::UnderWay });
+        self.kept.insert(
+            number,
+            Kept {
+                digest,
+                state: State::UnderWay,
+            },
+        );
     }
 
     /// What is known of a number.
@@ -69,7 +82,11 @@ impl Record {
     }
 
     fn remove(&mut self, number: u64) {
-        if let Some(Kept { state: State::Done { outcome, .. }, .. }) = self.kept.remove(&number) {
+        if let Some(Kept {
+            state: State::Done { outcome, .. },
+            ..
+        }) = self.kept.remove(&number)
+        {
             self.reply_bytes = self.reply_bytes.saturating_sub(outcome.len());
         }
     }
@@ -83,7 +100,11 @@ impl Record {
             self.remove(number);
         }
         for number in also {
-            if self.kept.get(number).is_some_and(|kept| matches!(kept.state, State::Done { .. })) {
+            if self
+                .kept
+                .get(number)
+                .is_some_and(|kept| matches!(kept.state, State::Done { .. }))
+            {
                 self.remove(*number);
             }
         }

@@ -49,7 +49,10 @@ pub(crate) enum Refused {
 impl Registry {
     /// Nobody is here yet.
     pub(crate) fn new(dispatch: Arc<Dispatch>) -> Self {
-        Self { dispatch, known: Mutex::default() }
+        Self {
+            dispatch,
+            known: Mutex::default(),
+        }
     }
 
     /// What the host offers.
@@ -79,21 +82,39 @@ impl Registry {
         let executed_through = match store.client(client)? {
             Some(record) => record.executed_through,
             // It may have used this store without ever writing: then nothing of it is on disk.
-            None if has_past && !(same_store && store.has_forgotten_nobody()) => return Err(Refused::Forgotten),
+            None if has_past && !(same_store && store.has_forgotten_nobody()) => {
+                return Err(Refused::Forgotten);
+            }
             None => 0,
         };
         known.retain(|_, known| !known.sender.is_closed());
         if known.len() >= MAX_CLIENTS {
-            let absent = known.iter().filter(|(_, known)| !known.present.load(Ordering::Acquire));
-            let oldest = absent.min_by_key(|(_, known)| known.last_seen).map(|(id, _)| *id);
+            let absent = known
+                .iter()
+                .filter(|(_, known)| !known.present.load(Ordering::Acquire));
+            let oldest = absent
+                .min_by_key(|(_, known)| known.last_seen)
+                .map(|(id, _)| *id);
             known.remove(&oldest.ok_or(Refused::TooMany)?);
         }
         let (sender, inbox) = mpsc::unbounded_channel();
         let present = Arc::new(AtomicBool::new(true));
-        let presence =
-            Presence::new(self.dispatch.clone(), client, executed_through, inbox, present.clone());
+        let presence = Presence::new(
+            self.dispatch.clone(),
+            client,
+            executed_through,
+            inbox,
+            present.clone(),
+        );
         tokio::spawn(presence.serve());
-        known.insert(client, Known { sender: sender.clone(), present, last_seen: Instant::now() });
+        known.insert(
+            client,
+            Known {
+                sender: sender.clone(),
+                present,
+                last_seen: Instant::now(),
+            },
+        );
         Ok(sender)
     }
 
@@ -112,7 +133,10 @@ impl Registry {
             }
         };
         if tokio::time::timeout(limit, all).await.is_err() {
-            tracing::warn!(?limit, "operations were still running when the host stopped");
+            tracing::warn!(
+                ?limit,
+                "operations were still running when the host stopped"
+            );
         }
     }
 }

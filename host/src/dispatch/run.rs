@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Code, Failure, Outcome, Value, limits, match_arguments};
-use pixelboy_store::{Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position, RequestDigest};
+use pixelboy_store::{
+    Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position,
+    RequestDigest,
+};
 use tokio::sync::oneshot;
 use wasmtime::component::Resource;
 
@@ -46,7 +49,12 @@ impl Ran {
 
     /// Nothing was written or staged.
     pub(crate) fn answered(outcome: Outcome) -> Self {
-        Self { outcome: encode(&outcome), wrote: None, after: Position::default(), begun: None }
+        Self {
+            outcome: encode(&outcome),
+            wrote: None,
+            after: Position::default(),
+            begun: None,
+        }
     }
 }
 
@@ -93,7 +101,10 @@ pub(crate) async fn run(context: Context, operation: Operation) -> Ran {
     };
     let ran = tokio::time::timeout_at(deadline.into(), in_turn(&context, operation)).await;
     ran.unwrap_or_else(|_| {
-        Ran::failed(Failure::new(Code::Deadline, "the request's time ran out before it was done; nothing happened"))
+        Ran::failed(Failure::new(
+            Code::Deadline,
+            "the request's time ran out before it was done; nothing happened",
+        ))
     })
 }
 
@@ -116,7 +127,12 @@ async fn in_turn(context: &Context, mut operation: Operation) -> Ran {
             serving = current;
             continue;
         }
-        let call = Call { context, operation: &operation, row: &row, serving: &current };
+        let call = Call {
+            context,
+            operation: &operation,
+            row: &row,
+            serving: &current,
+        };
         return call.run(&mut turn, args, kwargs).await;
     }
 }
@@ -127,7 +143,10 @@ fn find(context: &Context, op: &str) -> Result<(Arc<Row>, Serving), Failure> {
     match table.row(op) {
         Some(row) => match &row.handler {
             Handler::Plugin(serving) => Ok((row.clone(), serving.clone())),
-            Handler::Host(_) => Err(Failure::new(Code::Unsupported, format!("{op} is the host's own"))),
+            Handler::Host(_) => Err(Failure::new(
+                Code::Unsupported,
+                format!("{op} is the host's own"),
+            )),
         },
         None => Err(unknown_op(op, table.ops())),
     }
@@ -156,15 +175,28 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
-    async fn run(&self, turn: &mut Turn<'_>, args: Vec<Value>, kwargs: Vec<(String, Value)>) -> Ran {
+    async fn run(
+        &self,
+        turn: &mut Turn<'_>,
+        args: Vec<Value>,
+        kwargs: Vec<(String, Value)>,
+    ) -> Ran {
         let args = match match_arguments(&self.row.entry, args, kwargs) {
             Ok(args) => args,
             Err(error) => return Ran::failed(Failure::new(Code::BadArguments, error.to_string())),
         };
-        let tries = if self.serving.version.can_conflict() { MAX_CONFLICTS } else { 1 };
+        let tries = if self.serving.version.can_conflict() {
+            MAX_CONFLICTS
+        } else {
+            1
+        };
         let mut args = args;
         for attempt in 1..=tries {
-            let own = if attempt < tries { args.clone() } else { std::mem::take(&mut args) };
+            let own = if attempt < tries {
+                args.clone()
+            } else {
+                std::mem::take(&mut args)
+            };
             match self.once(turn, own).await {
                 Ok(ran) => return ran,
                 Err(Again::Conflict) => {}
@@ -181,14 +213,21 @@ impl Call<'_> {
         let version = &self.serving.version;
         let store = &self.context.dispatch.services.store;
         let transaction = store.begin();
-        let mut work = Work::begin(transaction, self.context.caller.clone(), self.operation.deadline);
+        let mut work = Work::begin(
+            transaction,
+            self.context.caller.clone(),
+            self.operation.deadline,
+        );
         let uploads = self.uploads(&args)?;
         for (number, _) in &uploads {
             if let Some(transaction) = &mut work.transaction {
                 transaction.consume_upload(self.context.client, *number);
             }
         }
-        let mut instance = turn.instance(version).await.map_err(|fault| self.fault(turn, &fault))?;
+        let mut instance = turn
+            .instance(version)
+            .await
+            .map_err(|fault| self.fault(turn, &fault))?;
         let entry = &self.row.entry;
         let lower = |guest: &mut Guest| lower(guest, entry, args, &uploads);
         let handled = tokio::time::timeout(
@@ -236,7 +275,10 @@ impl Call<'_> {
             Fault::CpuTime(_) => Code::PluginLimit,
             Fault::Trap(_) => Code::PluginCrashed,
         };
-        Failure::new(code, format!("the plugin {plugin} failed: {fault}; nothing happened"))
+        Failure::new(
+            code,
+            format!("the plugin {plugin} failed: {fault}; nothing happened"),
+        )
     }
 
     fn too_slow(&self, turn: &Turn<'_>, limit: Duration) -> Failure {
@@ -259,15 +301,24 @@ impl Call<'_> {
         let values = match answer {
             Ok(types::Outcome::Done(values)) => values,
             Ok(types::Outcome::Later(_)) => {
-                return Err(Failure::new(Code::Unsupported, "this host takes no later answers yet").into());
+                return Err(Failure::new(
+                    Code::Unsupported,
+                    "this host takes no later answers yet",
+                )
+                .into());
             }
             Err(failure) => return Ok(self.refused(&work, failure::from_guest(failure))),
         };
         let values = self.raise(instance.guest(), values).await?;
         let mut encoded = Vec::with_capacity(128);
-        Outcome::Done(values).encode(&mut encoded).map_err(|error| {
-            Failure::new(Code::TooLarge, format!("the reply can't be sent: {error}; nothing happened"))
-        })?;
+        Outcome::Done(values)
+            .encode(&mut encoded)
+            .map_err(|error| {
+                Failure::new(
+                    Code::TooLarge,
+                    format!("the reply can't be sent: {error}; nothing happened"),
+                )
+            })?;
         let outcome: EncodedOutcome = encoded.into();
         let services = &self.context.dispatch.services;
         let Some(transaction) = work.transaction.take() else {
@@ -276,7 +327,10 @@ impl Call<'_> {
         let saw = transaction.seen();
         let wrote = if transaction.has_writes() {
             let record = OperationRecord {
-                operation: OperationId { client: self.context.client, number: self.operation.number },
+                operation: OperationId {
+                    client: self.context.client,
+                    number: self.operation.number,
+                },
                 digest: RequestDigest(self.operation.digest),
                 reply: outcome.to_vec(),
             };
@@ -286,7 +340,9 @@ impl Call<'_> {
                 Err(error) => return Err(failure::of_commit(&error).into()),
             }
         } else {
-            services.store.ran(self.context.client, self.operation.number);
+            services
+                .store
+                .ran(self.context.client, self.operation.number);
             None
         };
         let after = wrote.unwrap_or(saw).max(saw);
@@ -296,19 +352,34 @@ impl Call<'_> {
             services.device.commit(&work.effects);
             Some(self.serving.lane.line_up(after, work.effects))
         };
-        Ok(Ran { outcome, wrote, after, begun })
+        Ok(Ran {
+            outcome,
+            wrote,
+            after,
+            begun,
+        })
     }
 
     /// The guest said no: nothing was written, but what it saw must be durable before that is said.
     fn refused(&self, work: &Work, failure: Failure) -> Ran {
-        let saw = work.transaction.as_ref().map(pixelboy_store::Transaction::seen).unwrap_or_default();
-        Ran { after: saw, ..Ran::failed(failure) }
+        let saw = work
+            .transaction
+            .as_ref()
+            .map(pixelboy_store::Transaction::seen)
+            .unwrap_or_default();
+        Ran {
+            after: saw,
+            ..Ran::failed(failure)
+        }
     }
 
     /// The guest's values as the reply's: handles become bytes where they fit, else blobs to be fetched.
     async fn raise(&self, guest: &mut Guest, values: types::Values) -> Result<Vec<Value>, Failure> {
         let plugin_fault = |error: &dyn std::fmt::Display| {
-            Failure::new(Code::PluginCrashed, format!("the plugin's reply is wrong: {error}; nothing happened"))
+            Failure::new(
+                Code::PluginCrashed,
+                format!("the plugin's reply is wrong: {error}; nothing happened"),
+            )
         };
         let mut held = Vec::new();
         let mut room = limits::INLINE_BYTES;
@@ -322,19 +393,29 @@ impl Call<'_> {
         for node in &values.nodes {
             let Node::Data(handle) = node else { continue };
             let rep = handle.rep();
-            let Data(blob) =
-                guest.table.delete(Resource::new_own(rep)).map_err(|error| plugin_fault(&error))?;
+            let Data(blob) = guest
+                .table
+                .delete(Resource::new_own(rep))
+                .map_err(|error| plugin_fault(&error))?;
             let length = blob.len();
             let value = if length <= room as u64 {
                 room -= length as usize;
                 let bytes = blob::read(blob, 0, length as u32).await.map_err(|error| {
-                    Failure::new(Code::StorageFailed, format!("failed to read stored bytes: {error}"))
+                    Failure::new(
+                        Code::StorageFailed,
+                        format!("failed to read stored bytes: {error}"),
+                    )
                 })?;
                 Value::Bytes(bytes)
             } else {
                 let sha256 = blob.known_sha256().map(|sha| sha.0);
                 let id = self.context.blobs.name(blob);
-                Value::Blob(pixelboy_protocol::Blob { id, length, sha256, form: 0 })
+                Value::Blob(pixelboy_protocol::Blob {
+                    id,
+                    length,
+                    sha256,
+                    form: 0,
+                })
             };
             held.push((rep, value));
         }
@@ -369,16 +450,22 @@ fn lower(
 ) -> wasmtime::Result<types::Values> {
     use pixelboy_protocol::ArgKind;
     values::to_guest(args, |root, value, top| {
-        let is_data = top && entry.args.get(root).is_some_and(|arg| arg.kind == ArgKind::Data);
+        let is_data = top
+            && entry
+                .args
+                .get(root)
+                .is_some_and(|arg| arg.kind == ArgKind::Data);
         let blob = match value {
-            Value::Upload(number) => {
-                uploads.iter().find(|(other, _)| other == number).map(|(_, blob)| blob.clone())
-            }
+            Value::Upload(number) => uploads
+                .iter()
+                .find(|(other, _)| other == number)
+                .map(|(_, blob)| blob.clone()),
             Value::Text(text) if is_data => Some(StoredBlob::from_bytes(text.clone().into_bytes())),
             Value::Bytes(bytes) if is_data => Some(StoredBlob::from_bytes(bytes.clone())),
             _ => None,
         };
-        blob.map(|blob| Ok(guest.table.push(Data(blob))?)).transpose()
+        blob.map(|blob| Ok(guest.table.push(Data(blob))?))
+            .transpose()
     })
 }
 

@@ -27,7 +27,10 @@ pub(crate) struct Activity {
 impl Activity {
     /// Something happens now.
     pub(crate) fn starting(now: Instant) -> Self {
-        Self { origin: now, last_us: Arc::default() }
+        Self {
+            origin: now,
+            last_us: Arc::default(),
+        }
     }
 
     /// Something happened.
@@ -105,8 +108,14 @@ mod tests {
         let (mut session, start) = session();
         assert_eq!(session.idle(start, false), Idle::Until(start + FIVE));
         assert_eq!(session.idle(start + FIVE, false), Idle::TimeOut(FIVE));
-        assert_eq!(session.idle(start + FIVE, false), Idle::Until(start + 2 * FIVE));
-        assert_eq!(session.idle(start + 2 * FIVE, false), Idle::TimeOut(2 * FIVE));
+        assert_eq!(
+            session.idle(start + FIVE, false),
+            Idle::Until(start + 2 * FIVE)
+        );
+        assert_eq!(
+            session.idle(start + 2 * FIVE, false),
+            Idle::TimeOut(2 * FIVE)
+        );
     }
 
     #[test]
@@ -122,7 +131,10 @@ mod tests {
     fn activity_starts_the_period_anew() {
         let (mut session, start) = session();
         session.activity.note(start + FIVE / 2);
-        assert_eq!(session.idle(start + FIVE, false), Idle::Until(start + FIVE / 2 + FIVE));
+        assert_eq!(
+            session.idle(start + FIVE, false),
+            Idle::Until(start + FIVE / 2 + FIVE)
+        );
     }
 
     #[test]
@@ -139,6 +151,9 @@ mod tests {
     fn a_shorter_time_out_counts_from_the_last_activity() {
         let (mut session, start) = session();
         session.receive_timeout = Duration::from_millis(200);
-        assert_eq!(session.idle(start + FIVE / 2, false), Idle::TimeOut(FIVE / 2));
+        assert_eq!(
+            session.idle(start + FIVE / 2, false),
+            Idle::TimeOut(FIVE / 2)
+        );
     }
 }

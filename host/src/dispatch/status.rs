@@ -15,8 +15,13 @@ pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
         map([("kind", shown.kind.into()), ("path", optional(shown.path))])
     });
     let music = state.music.map_or(Value::Null, |music| {
-        let playing = services.audio.now().filter(|playing| playing.token == music.token);
-        let position = playing.as_ref().map(|playing| playing.position.as_millis() as i64);
+        let playing = services
+            .audio
+            .now()
+            .filter(|playing| playing.token == music.token);
+        let position = playing
+            .as_ref()
+            .map(|playing| playing.position.as_millis() as i64);
         let duration = playing
             .and_then(|playing| playing.duration)
             .map(|duration| duration.as_millis() as i64);
@@ -40,14 +45,31 @@ pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
                 ("height", Value::Int(height.into())),
             ]),
         ),
-        ("host", concat!("pixelboyd ", env!("CARGO_PKG_VERSION")).to_owned().into()),
-        ("protocol", Value::Int(pixelboy_protocol::frame::VERSION.into())),
-        ("uptime_s", Value::Int(dispatch.started.elapsed().as_secs() as i64)),
-        ("sessions", Value::Int(services.audience.sessions().len() as i64)),
+        (
+            "host",
+            concat!("pixelboyd ", env!("CARGO_PKG_VERSION"))
+                .to_owned()
+                .into(),
+        ),
+        (
+            "protocol",
+            Value::Int(pixelboy_protocol::frame::VERSION.into()),
+        ),
+        (
+            "uptime_s",
+            Value::Int(dispatch.started.elapsed().as_secs() as i64),
+        ),
+        (
+            "sessions",
+            Value::Int(services.audience.sessions().len() as i64),
+        ),
         ("plugins", plugins(dispatch)),
     ];
     if let Some(session) = session {
-        status.push(("receive_timeout_s", Value::Float(session.receive_timeout.as_secs_f64())));
+        status.push((
+            "receive_timeout_s",
+            Value::Float(session.receive_timeout.as_secs_f64()),
+        ));
         status.push(("pass_time_out", Value::Bool(session.pass_time_out)));
     }
     map(status)
@@ -57,7 +79,9 @@ fn plugins(dispatch: &Dispatch) -> Value {
     let table = dispatch.board.now();
     let mut plugins: Vec<(String, Value)> = Vec::new();
     for op in table.ops() {
-        let Some(Handler::Plugin(serving)) = table.row(op).map(|row| &row.handler) else { continue };
+        let Some(Handler::Plugin(serving)) = table.row(op).map(|row| &row.handler) else {
+            continue;
+        };
         if plugins.iter().any(|(name, _)| **name == *serving.seat.name) {
             continue;
         }
@@ -75,7 +99,12 @@ fn plugins(dispatch: &Dispatch) -> Value {
 }
 
 fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {
-    Value::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+    Value::Map(
+        entries
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 fn optional(value: Option<impl Into<Value>>) -> Value {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use pixelboy_protocol::{
-    Code, Frame, Hello, Kind, Limits, Opening, PREAMBLE, Ping, Pong, Request, Sender, Split, Splitter,
-    TableChanged, Welcome, WireError, limits,
+    Code, Frame, Hello, Kind, Limits, Opening, PREAMBLE, Ping, Pong, Request, Sender, Split,
+    Splitter, TableChanged, Welcome, WireError, limits,
 };
 use pixelboy_store::ClientId;
 use tokio::io::AsyncReadExt;
@@ -46,9 +46,14 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, registry: Arc<Reg
     let (reader, writer) = socket.into_split();
     let writer = Arc::new(writer);
     let outbox = Arc::new(Outbox::new(Box::new(TcpWire(writer.clone()))));
-    let mut reading = Reading { socket: reader, buffer: BytesMut::new(), splitter: Splitter::new() };
+    let mut reading = Reading {
+        socket: reader,
+        buffer: BytesMut::new(),
+        splitter: Splitter::new(),
+    };
 
-    let hello = tokio::time::timeout(Duration::from_millis(limits::HELLO_MS), reading.hello()).await;
+    let hello =
+        tokio::time::timeout(Duration::from_millis(limits::HELLO_MS), reading.hello()).await;
     let hello = match hello {
         Ok(Ok(hello)) => hello,
         Ok(Err(Introduction::Stranger(opening))) => {
@@ -152,7 +157,9 @@ impl Reading {
                 Opening::Pixelboy => break,
                 Opening::NeedMore if self.more().await => {}
                 Opening::NeedMore if self.buffer.is_empty() => return Err(Introduction::Gone),
-                Opening::NeedMore => return Err(Introduction::Stranger(Opening::check_last(&self.buffer))),
+                Opening::NeedMore => {
+                    return Err(Introduction::Stranger(Opening::check_last(&self.buffer)));
+                }
                 Opening::OtherFraming => {
                     return Err(Introduction::Wrong(
                         Code::Version,
@@ -165,7 +172,10 @@ impl Reading {
         self.buffer.advance(PREAMBLE.len());
         loop {
             match self.splitter.split(&self.buffer)? {
-                Split::Frame { kind: Kind::Hello, body } => {
+                Split::Frame {
+                    kind: Kind::Hello,
+                    body,
+                } => {
                     let hello = Hello::decode(self.buffer.get(body.clone()).unwrap_or_default())?;
                     self.buffer.advance(body.end);
                     return Ok(hello);
@@ -188,11 +198,7 @@ impl Reading {
 }
 
 /// Lets the client in and sends Welcome.
-async fn join(
-    hello: &Hello,
-    registry: &Registry,
-    outbox: &Arc<Outbox>,
-) -> Result<Connection, End> {
+async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Result<Connection, End> {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let version = pixelboy_protocol::frame::VERSION;
     if !(hello.min_version..=hello.max_version).contains(&version) {
@@ -210,17 +216,24 @@ async fn join(
     let has_past = hello.last_store.is_some() || hello.lowest_unconfirmed > 1;
     let same_store = hello.last_store == Some(store);
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let shutting_down = || Some((Code::ShuttingDown, "the host stops; connect again later".to_owned()));
+    let shutting_down = || {
+        Some((
+            Code::ShuttingDown,
+            "the host stops; connect again later".to_owned(),
+        ))
+    };
     // A presence may end between finding and asking it: then there is a new one.
     for _ in 0..3 {
-        let inbox = registry.find(client, has_past, same_store).map_err(|error| {
-            let code = match &error {
-                Refused::Forgotten => Code::ClientForgotten,
-                Refused::TooMany => Code::TooManyClients,
-                Refused::Store(_) => Code::StorageFailed,
-            };
-            Some((code, error.to_string()))
-        })?;
+        let inbox = registry
+            .find(client, has_past, same_store)
+            .map_err(|error| {
+                let code = match &error {
+                    Refused::Forgotten => Code::ClientForgotten,
+                    Refused::TooMany => Code::TooManyClients,
+                    Refused::Store(_) => Code::StorageFailed,
+                };
+                Some((code, error.to_string()))
+            })?;
         let (taken, attached) = oneshot::channel();
         let attach = Attach {
             connection: number,
@@ -232,7 +245,9 @@ async fn join(
         if inbox.send(Message::Attach(attach)).is_err() {
             continue;
         }
-        let Ok(attached) = attached.await else { continue };
+        let Ok(attached) = attached.await else {
+            continue;
+        };
         let limits = Limits {
             receive_timeout_ms: attached.receive_timeout.as_millis() as u64,
             session_grace_ms: dispatch.settings.grace.as_millis() as u64,
@@ -258,7 +273,11 @@ async fn join(
                 outbox.clone(),
                 attached.activity.clone(),
             ),
-            downloads: Downloads::new(attached.blobs.clone(), outbox.clone(), attached.activity.clone()),
+            downloads: Downloads::new(
+                attached.blobs.clone(),
+                outbox.clone(),
+                attached.activity.clone(),
+            ),
             outbox: outbox.clone(),
             dispatch,
         };
@@ -329,7 +348,10 @@ impl Connection {
                 Ok(Split::Skip { end, .. }) => (end, ControlFlow::Continue(())),
                 Ok(Split::Frame { kind, body }) => {
                     let end = body.end;
-                    (end, self.on_frame(kind, reading.buffer.get(body).unwrap_or_default()))
+                    (
+                        end,
+                        self.on_frame(kind, reading.buffer.get(body).unwrap_or_default()),
+                    )
                 }
                 Err(error) => return broken(&error),
             };
@@ -359,13 +381,19 @@ impl Connection {
         let operation = Operation {
             number: request.number,
             digest,
-            deadline: request.deadline_ms.and_then(|ms| run::deadline(Instant::now(), Some(ms))),
+            deadline: request
+                .deadline_ms
+                .and_then(|ms| run::deadline(Instant::now(), Some(ms))),
             op: request.op,
             args: request.args,
             kwargs: request.kwargs,
             bytes,
         };
-        self.tell(Message::Operation(self.number, operation, request.confirmed))
+        self.tell(Message::Operation(
+            self.number,
+            operation,
+            request.confirmed,
+        ))
     }
 
     fn on_other(&mut self, frame: Frame<'_>) -> ControlFlow<End> {
@@ -412,7 +440,10 @@ impl Connection {
         }
     }
 
-    fn refused(&mut self, act: impl FnOnce(&mut Self) -> Result<(), (Code, String)>) -> ControlFlow<End> {
+    fn refused(
+        &mut self,
+        act: impl FnOnce(&mut Self) -> Result<(), (Code, String)>,
+    ) -> ControlFlow<End> {
         match act(self) {
             Ok(()) => ControlFlow::Continue(()),
             Err(end) => ControlFlow::Break(Some(end)),

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pixelboy_protocol::{Abort, Code, Credit, Data, Finish, OpenDownload, OpenState, Opened, limits};
+use pixelboy_protocol::{
+    Abort, Code, Credit, Data, Finish, OpenDownload, OpenState, Opened, limits,
+};
 use pixelboy_store::Blob;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -40,7 +42,12 @@ impl Drop for Moving {
 
 impl Downloads {
     pub(super) fn new(blobs: Arc<Blobs>, outbox: Arc<Outbox>, activity: Activity) -> Self {
-        Self { blobs, outbox, activity, moving: HashMap::new() }
+        Self {
+            blobs,
+            outbox,
+            activity,
+            moving: HashMap::new(),
+        }
     }
 
     /// Begins or resumes one.
@@ -53,10 +60,16 @@ impl Downloads {
             Ok(())
         };
         if self.moving.contains_key(&transfer) {
-            return Err((Code::BadNumber, format!("download {transfer} is open already on this connection")));
+            return Err((
+                Code::BadNumber,
+                format!("download {transfer} is open already on this connection"),
+            ));
         }
         if self.moving.len() >= MAX_MOVING {
-            return refuse(Code::Busy, "too many downloads are moving on this connection; finish one first");
+            return refuse(
+                Code::Busy,
+                "too many downloads are moving on this connection; finish one first",
+            );
         }
         let Some(blob) = self.blobs.find(open.blob) else {
             return refuse(
@@ -65,7 +78,11 @@ impl Downloads {
             );
         };
         if open.offset > blob.len() {
-            let message = format!("there are {} bytes, the offset is {}", blob.len(), open.offset);
+            let message = format!(
+                "there are {} bytes, the offset is {}",
+                blob.len(),
+                open.offset
+            );
             return refuse(Code::BadArguments, &message);
         }
         let (credit, allowed) = watch::channel(open.limit);
@@ -114,30 +131,47 @@ impl Sending {
         if let Err(error) = self.send().await {
             tracing::warn!(%error, "a download failed");
             let message = format!("failed to read stored bytes: {error}");
-            self.outbox.send(Abort::new(self.transfer, Code::StorageFailed, &message));
+            self.outbox
+                .send(Abort::new(self.transfer, Code::StorageFailed, &message));
         }
     }
 
     async fn send(&mut self) -> std::io::Result<()> {
         let length = self.blob.len();
         let sha256 = self.blob.known_sha256().map(|sha| sha.0);
-        let state = OpenState::At { offset: self.offset, limit: *self.allowed.borrow() };
-        self.outbox.send(Opened { transfer: self.transfer, state, length: Some(length), sha256 });
+        let state = OpenState::At {
+            offset: self.offset,
+            limit: *self.allowed.borrow(),
+        };
+        self.outbox.send(Opened {
+            transfer: self.transfer,
+            state,
+            length: Some(length),
+            sha256,
+        });
         while self.offset < length {
-            let Ok(allowed) = self.allowed.wait_for(|limit| *limit > self.offset).await.map(|limit| *limit)
+            let Ok(allowed) = self
+                .allowed
+                .wait_for(|limit| *limit > self.offset)
+                .await
+                .map(|limit| *limit)
             else {
                 return Ok(());
             };
             let most = (allowed - self.offset).min(limits::CHUNK_BYTES as u64) as u32;
             let chunk = blob::read(self.blob.clone(), self.offset, most).await?;
             if chunk.is_empty() {
-                return Err(std::io::Error::other("the file is shorter than it should be"));
+                return Err(std::io::Error::other(
+                    "the file is shorter than it should be",
+                ));
             }
             if !self.outbox.room().await {
                 return Ok(());
             }
             let mut frame = Vec::with_capacity(chunk.len() + 32);
-            Data::new(self.transfer, self.offset, &chunk).encode(&mut frame).map_err(std::io::Error::other)?;
+            Data::new(self.transfer, self.offset, &chunk)
+                .encode(&mut frame)
+                .map_err(std::io::Error::other)?;
             self.outbox.send_chunk(frame);
             self.offset += chunk.len() as u64;
             self.activity.note(Instant::now());
@@ -149,7 +183,11 @@ impl Sending {
         };
         // Behind the last chunk.
         if self.outbox.room().await {
-            self.outbox.send(Finish { transfer: self.transfer, length, sha256 });
+            self.outbox.send(Finish {
+                transfer: self.transfer,
+                length,
+                sha256,
+            });
         }
         Ok(())
     }

@@ -56,7 +56,9 @@ impl Listener {
         let places = Arc::new(Semaphore::new(max_connections));
         loop {
             // Never closed.
-            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
                     let registry = registry.clone();

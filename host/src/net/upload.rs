@@ -65,24 +65,36 @@ impl Uploads {
         outbox: Arc<Outbox>,
         activity: Activity,
     ) -> Self {
-        Self { client, store, outbox, activity, moving: HashMap::new() }
+        Self {
+            client,
+            store,
+            outbox,
+            activity,
+            moving: HashMap::new(),
+        }
     }
 
     /// Begins or resumes one.
     pub(super) fn open(&mut self, open: OpenUpload) -> Result<(), (Code, String)> {
-        self.moving.retain(|_, moving| !moving.state.over.load(Ordering::Acquire));
+        self.moving
+            .retain(|_, moving| !moving.state.over.load(Ordering::Acquire));
         self.activity.note(Instant::now());
         let transfer = open.transfer;
         if self.moving.contains_key(&transfer) {
-            return Err((Code::BadNumber, format!("upload {transfer} is open already on this connection")));
+            return Err((
+                Code::BadNumber,
+                format!("upload {transfer} is open already on this connection"),
+            ));
         }
         if open.mode != OpenUpload::STORED {
             let message = format!("uploads of mode {} are not offered; use mode 0", open.mode);
-            self.outbox.send(Abort::new(transfer, Code::Unsupported, &message));
+            self.outbox
+                .send(Abort::new(transfer, Code::Unsupported, &message));
             return Ok(());
         }
         if self.moving.len() >= MAX_MOVING {
-            let message = format!("{MAX_MOVING} uploads are moving on this connection; finish one first");
+            let message =
+                format!("{MAX_MOVING} uploads are moving on this connection; finish one first");
             self.outbox.send(Abort::new(transfer, Code::Busy, &message));
             return Ok(());
         }
@@ -92,11 +104,20 @@ impl Uploads {
             limit: AtomicU64::new(0),
             over: AtomicBool::new(false),
         });
-        self.moving.insert(transfer, Moving { pieces, state: state.clone() });
+        self.moving.insert(
+            transfer,
+            Moving {
+                pieces,
+                state: state.clone(),
+            },
+        );
         let work = Work {
             transfer,
             client: self.client,
-            announced: Announced { length: open.length, sha256: open.sha256.map(Sha256) },
+            announced: Announced {
+                length: open.length,
+                sha256: open.sha256.map(Sha256),
+            },
             store: self.store.clone(),
             outbox: self.outbox.clone(),
             state,
@@ -108,7 +129,9 @@ impl Uploads {
 
     /// A chunk came.
     pub(super) fn data(&mut self, data: &Data<'_>) -> Result<(), (Code, String)> {
-        let Some(moving) = self.moving.get(&data.transfer) else { return Ok(()) };
+        let Some(moving) = self.moving.get(&data.transfer) else {
+            return Ok(());
+        };
         let next = moving.state.next.load(Ordering::Acquire);
         if next == u64::MAX || moving.state.over.load(Ordering::Acquire) {
             return Ok(());
@@ -116,7 +139,10 @@ impl Uploads {
         self.activity.note(Instant::now());
         let bad = |what: String| Err((Code::BadChunk, format!("upload {}: {what}", data.transfer)));
         if data.offset != next {
-            return bad(format!("the next chunk must lie at {next}, got {}", data.offset));
+            return bad(format!(
+                "the next chunk must lie at {next}, got {}",
+                data.offset
+            ));
         }
         let end = next + data.chunk.len() as u64;
         let limit = moving.state.limit.load(Ordering::Acquire);
@@ -124,7 +150,9 @@ impl Uploads {
             return bad(format!("the credit ends at {limit}, the chunk at {end}"));
         }
         if !data.is_intact() {
-            return bad(format!("the CRC-32C of the chunk at {next} does not fit; it was damaged on the way"));
+            return bad(format!(
+                "the CRC-32C of the chunk at {next} does not fit; it was damaged on the way"
+            ));
         }
         moving.state.next.store(end, Ordering::Release);
         // A thread that ended has said why.
@@ -163,7 +191,8 @@ impl Work {
     fn run(self) {
         if let Err(error) = self.open_and_receive() {
             let failure = failure::of_upload(&error);
-            self.outbox.send(Abort::new(self.transfer, failure.code, &failure.message));
+            self.outbox
+                .send(Abort::new(self.transfer, failure.code, &failure.message));
         }
         self.state.over.store(true, Ordering::Release);
     }
@@ -185,7 +214,10 @@ impl Work {
     fn open(&self) -> Result<UploadState, UploadError> {
         let mut retries = 0;
         loop {
-            match self.store.open_upload(self.client, self.transfer, self.announced.clone()) {
+            match self
+                .store
+                .open_upload(self.client, self.transfer, self.announced.clone())
+            {
                 Err(UploadError::Busy { .. }) if retries < BUSY_RETRIES => {
                     retries += 1;
                     std::thread::sleep(BUSY_PAUSE);
@@ -197,7 +229,12 @@ impl Work {
 
     fn opened(&self, state: OpenState, length: Option<u64>, sha256: Option<Sha256>) {
         let sha256 = sha256.map(|sha| sha.0);
-        self.outbox.send(Opened { transfer: self.transfer, state, length, sha256 });
+        self.outbox.send(Opened {
+            transfer: self.transfer,
+            state,
+            length,
+            sha256,
+        });
     }
 
     fn receive(&self, mut upload: Upload) -> Result<(), UploadError> {
@@ -206,7 +243,11 @@ impl Work {
         let mut limit = offset + limits::UPLOAD_CREDIT_BYTES;
         self.state.limit.store(limit, Ordering::Release);
         self.state.next.store(offset, Ordering::Release);
-        self.opened(OpenState::At { offset, limit }, self.announced.length, self.announced.sha256);
+        self.opened(
+            OpenState::At { offset, limit },
+            self.announced.length,
+            self.announced.sha256,
+        );
         // Ends with the connection: the part stays.
         while let Ok(piece) = self.inbox.recv() {
             match piece {
@@ -216,16 +257,25 @@ impl Work {
                     if offset + limits::UPLOAD_CREDIT_BYTES >= limit + limits::CHUNK_BYTES as u64 {
                         limit = offset + limits::UPLOAD_CREDIT_BYTES;
                         self.state.limit.store(limit, Ordering::Release);
-                        self.outbox.send(Credit { transfer: self.transfer, limit });
+                        self.outbox.send(Credit {
+                            transfer: self.transfer,
+                            limit,
+                        });
                     }
                     if offset >= durable + DURABLE_EVERY_BYTES {
                         durable = upload.sync()?;
-                        self.outbox.send(Durable { transfer: self.transfer, offset: durable });
+                        self.outbox.send(Durable {
+                            transfer: self.transfer,
+                            offset: durable,
+                        });
                     }
                 }
                 Piece::Finish(finish) => {
                     let sha256 = upload.finish(finish.length, Sha256(finish.sha256))?;
-                    self.outbox.send(Finished { transfer: self.transfer, sha256: sha256.0 });
+                    self.outbox.send(Finished {
+                        transfer: self.transfer,
+                        sha256: sha256.0,
+                    });
                     return Ok(());
                 }
                 Piece::Abort => {

@@ -37,8 +37,14 @@ impl std::fmt::Display for ContentDigest {
 impl Cache {
     /// Opens the folder and clears what another engine left.
     pub(crate) fn open(folder: PathBuf, engine: &wasmtime::Engine) -> std::io::Result<Self> {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let cache = Self { folder, fingerprint: engine::fingerprint(engine) };
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)?;
+        let cache = Self {
+            folder,
+            fingerprint: engine::fingerprint(engine),
+        };
         let own = format!("-{:016x}.", cache.fingerprint);
         for entry in std::fs::read_dir(&cache.folder)?.flatten() {
             if !entry.file_name().to_string_lossy().contains(&own) {
@@ -73,12 +79,15 @@ impl Cache {
             .map_err(CompileError::Start)?;
         match load(engine, &code, &seal) {
             Some(component) => Ok((component, false)),
-            None => Err(CompileError::Refused("the compiled code does not load".into())),
+            None => Err(CompileError::Refused(
+                "the compiled code does not load".into(),
+            )),
         }
     }
 
     fn path(&self, digest: &ContentDigest, ending: &str) -> PathBuf {
-        self.folder.join(format!("{digest}-{:016x}.{ending}", self.fingerprint))
+        self.folder
+            .join(format!("{digest}-{:016x}.{ending}", self.fingerprint))
     }
 }
 
@@ -90,7 +99,10 @@ fn load(engine: &wasmtime::Engine, code: &Path, seal: &Path) -> Option<Component
         tracing::warn!(file = %code.display(), "cached plugin code is damaged; compiling again");
         return None;
     }
-    #[expect(unsafe_code, reason = "runs code from a file: the folder is the host's own (0700) and the digest fits")]
+    #[expect(
+        unsafe_code,
+        reason = "runs code from a file: the folder is the host's own (0700) and the digest fits"
+    )]
     let component = unsafe { Component::deserialize_file(engine, code) };
     component
         .inspect_err(|error| tracing::warn!(file = %code.display(), %error, "cached plugin code does not load"))

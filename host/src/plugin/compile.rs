@@ -28,7 +28,9 @@ pub(crate) enum CompileError {
     #[error("{0}")]
     Refused(String),
     /// It was stopped.
-    #[error("compiling took longer than {TIME_LIMIT:?}; is the plugin very large? build it in release mode")]
+    #[error(
+        "compiling took longer than {TIME_LIMIT:?}; is the plugin very large? build it in release mode"
+    )]
     TooSlow,
     /// It died, most likely for want of memory.
     #[error(
@@ -57,9 +59,9 @@ pub(crate) async fn in_child(wasm: &Path, code: &Path) -> Result<(), CompileErro
         .map_err(CompileError::Start)?;
     match output.status.code() {
         Some(0) => Ok(()),
-        Some(1) => {
-            Err(CompileError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
-        }
+        Some(1) => Err(CompileError::Refused(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        )),
         _ => Err(CompileError::Died(output.status)),
     }
 }
@@ -67,16 +69,30 @@ pub(crate) async fn in_child(wasm: &Path, code: &Path) -> Result<(), CompileErro
 /// The running program, also after its file was replaced by an upgrade.
 fn own_executable() -> std::io::Result<PathBuf> {
     let own = PathBuf::from("/proc/self/exe");
-    if own.exists() { Ok(own) } else { std::env::current_exe() }
+    if own.exists() {
+        Ok(own)
+    } else {
+        std::env::current_exe()
+    }
 }
 
 /// The child's whole life: reads `wasm`, writes `code`. The error is one sentence.
 pub(crate) fn run_child(wasm: &Path, code: &Path) -> Result<(), String> {
-    let limit = rustix::process::Rlimit { current: Some(MEMORY_BYTES), maximum: Some(MEMORY_BYTES) };
+    // Parsers of other people's files do panic; the sentence below says enough.
+    std::panic::set_hook(Box::new(|_| {}));
+    std::panic::catch_unwind(|| compile(wasm, code))
+        .unwrap_or_else(|_| Err("the file is damaged WebAssembly; was it copied in full?".into()))
+}
+
+fn compile(wasm: &Path, code: &Path) -> Result<(), String> {
+    let limit = rustix::process::Rlimit {
+        current: Some(MEMORY_BYTES),
+        maximum: Some(MEMORY_BYTES),
+    };
     rustix::process::setrlimit(rustix::process::Resource::Data, limit)
         .map_err(|error| format!("failed to limit the compiler's memory: {error}"))?;
-    let bytes =
-        std::fs::read(wasm).map_err(|error| format!("failed to read {}: {error}", wasm.display()))?;
+    let bytes = std::fs::read(wasm)
+        .map_err(|error| format!("failed to read {}: {error}", wasm.display()))?;
     let component = complete(&bytes)?;
     let engine = engine::bare().map_err(|error| format!("{error:#}"))?;
     let compiled = engine
@@ -89,22 +105,25 @@ pub(crate) fn run_child(wasm: &Path, code: &Path) -> Result<(), String> {
 /// A component as it is; a plain module, as `cargo build --target wasm32-unknown-unknown` leaves it, is completed.
 fn complete(bytes: &[u8]) -> Result<Vec<u8>, String> {
     match bytes.get(..8) {
-        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => {
-            wit_component::ComponentEncoder::default()
-                .validate(true)
-                .module(bytes)
-                .and_then(|mut encoder| encoder.encode())
-                .map_err(|error| {
-                    format!(
-                        "the module could not be completed to a component: {error:#}; \
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => wit_component::ComponentEncoder::default()
+            .validate(true)
+            .module(bytes)
+            .and_then(|mut encoder| encoder.encode())
+            .map_err(|error| {
+                format!(
+                    "the module could not be completed to a component: {error:#}; \
                          was it built with the plugin SDK (or wit-bindgen) for this contract?"
-                    )
-                })
-        }
+                )
+            }),
         Some([0, b'a', b's', b'm', ..]) => Ok(bytes.to_vec()),
         Some(start) => Err(format!(
             "not WebAssembly: the file begins with {}, expected 00 61 73 6d",
-            start.iter().take(4).map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+            start
+                .iter()
+                .take(4)
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<Vec<_>>()
+                .join(" ")
         )),
         None => Err(format!(
             "not WebAssembly: the file has {} bytes; was it copied in full?",
@@ -120,7 +139,11 @@ mod tests {
 
     #[test]
     fn what_is_no_wasm_is_said_so() {
-        assert!(complete(b"hello, world").unwrap_err().contains("not WebAssembly"));
+        assert!(
+            complete(b"hello, world")
+                .unwrap_err()
+                .contains("not WebAssembly")
+        );
         assert!(complete(b"").unwrap_err().contains("copied in full"));
     }
 }

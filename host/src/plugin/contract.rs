@@ -2,7 +2,10 @@
 //! Invariant: nothing outside `plugin` and `capability` names a generated type.
 //! Not here: what a function does (`capability`).
 
-#![allow(missing_docs, reason = "generated from wit/plugin.wit, which has the docs")]
+#![allow(
+    missing_docs,
+    reason = "generated from wit/plugin.wit, which has the docs"
+)]
 #![allow(clippy::all, reason = "generated")]
 
 wasmtime::component::bindgen!({

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 /// The interfaces that are granted by name in `allow = […]`.
-pub(crate) const NAMES: &[&str] =
-    &["store", "kv", "probe", "display", "audio", "client", "timer", "settings"];
+pub(crate) const NAMES: &[&str] = &[
+    "store", "kv", "probe", "display", "audio", "client", "timer", "settings",
+];
 
 /// Interfaces that every guest may use: they only reach the guest's own call.
 const ALWAYS: &[&str] = &["blob", "types", "calls", "log"];
@@ -39,7 +40,11 @@ impl Grants {
     /// What `import` (such as `pixelboy:plugin/store@0.1.0`) lacks.
     pub(crate) fn check(&self, import: &str) -> Import {
         let Some(rest) = import.strip_prefix(PACKAGE) else {
-            return if import.starts_with("wasi:") { Import::Wasi } else { Import::Unknown };
+            return if import.starts_with("wasi:") {
+                Import::Wasi
+            } else {
+                Import::Unknown
+            };
         };
         let interface = rest.split('@').next().unwrap_or(rest);
         if ALWAYS.contains(&interface) || self.has(interface) {
@@ -86,12 +91,18 @@ mod tests {
     fn a_grant_allows_its_own_interface_only() {
         let grants = Grants::new(&["store".into()]).unwrap();
         assert_eq!(grants.check("pixelboy:plugin/store@0.1.0"), Import::Granted);
-        assert_eq!(grants.check("pixelboy:plugin/kv@0.1.0"), Import::NotGranted("kv".into()));
+        assert_eq!(
+            grants.check("pixelboy:plugin/kv@0.1.0"),
+            Import::NotGranted("kv".into())
+        );
     }
 
     #[test]
     fn an_unknown_grant_is_named() {
         let error = Grants::new(&["stor".into()]).unwrap_err().to_string();
-        assert!(error.contains("\"stor\"") && error.contains("display"), "{error}");
+        assert!(
+            error.contains("\"stor\"") && error.contains("display"),
+            "{error}"
+        );
     }
 }

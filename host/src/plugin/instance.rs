@@ -78,7 +78,9 @@ impl Instance {
                 store.set_epoch_deadline(1);
                 store.data_mut().ticks_left = ticks(limits.cpu_ms);
                 let _running = engine.ticker.enter();
-                pre.instantiate_async(&mut store).await.map_err(|error| fault(&error, limits.cpu_ms))?
+                pre.instantiate_async(&mut store)
+                    .await
+                    .map_err(|error| fault(&error, limits.cpu_ms))?
             },
             store,
         };
@@ -95,8 +97,12 @@ impl Instance {
     pub(crate) async fn describe(&mut self, engine: &Engine) -> Result<Draft, Fault> {
         self.refill();
         let trap = |error: wasmtime::Error| Fault::Trap(format!("{error:#}"));
-        let manifest =
-            self.store.data_mut().table.push(Draft::default()).map_err(|error| trap(error.into()))?;
+        let manifest = self
+            .store
+            .data_mut()
+            .table
+            .push(Draft::default())
+            .map_err(|error| trap(error.into()))?;
         let rep = manifest.rep();
         let lent = Resource::new_borrow(rep);
         let cpu_ms = u64::from(self.ticks_per_call) * TICK.as_millis() as u64;
@@ -107,7 +113,11 @@ impl Instance {
                 .await
                 .map_err(|error| fault(&error, cpu_ms))?;
         }
-        self.store.data_mut().table.delete(manifest).map_err(|error| trap(error.into()))
+        self.store
+            .data_mut()
+            .table
+            .delete(manifest)
+            .map_err(|error| trap(error.into()))
     }
 
     /// Runs one operation. The work comes back with what it staged, whatever happened.
@@ -121,7 +131,10 @@ impl Instance {
         self.refill();
         self.store.data_mut().work = work;
         let cpu_ms = u64::from(self.ticks_per_call) * TICK.as_millis() as u64;
-        let answer = self.enter(engine, op, args).await.map_err(|error| fault(&error, cpu_ms));
+        let answer = self
+            .enter(engine, op, args)
+            .await
+            .map_err(|error| fault(&error, cpu_ms));
         (std::mem::take(&mut self.store.data_mut().work), answer)
     }
 
@@ -137,7 +150,9 @@ impl Instance {
         let lent = Resource::new_borrow(call.rep());
         let answer = {
             let _running = engine.ticker.enter();
-            self.plugin.call_handle(&mut self.store, lent, op, &args).await?
+            self.plugin
+                .call_handle(&mut self.store, lent, op, &args)
+                .await?
         };
         self.store.data_mut().table.delete(call)?;
         Ok(answer)
@@ -155,7 +170,9 @@ impl Instance {
 }
 
 fn ticks(cpu_ms: u64) -> u32 {
-    u32::try_from(cpu_ms.div_ceil(TICK.as_millis() as u64)).unwrap_or(u32::MAX).max(1)
+    u32::try_from(cpu_ms.div_ceil(TICK.as_millis() as u64))
+        .unwrap_or(u32::MAX)
+        .max(1)
 }
 
 fn fault(error: &wasmtime::Error, cpu_ms: u64) -> Fault {

@@ -17,10 +17,14 @@ pub(crate) enum LinkError {
     )]
     NotGranted(String, String, String),
     /// From a toolchain that assumes an operating system.
-    #[error("it imports {0} (WASI), which this host does not offer; build it for wasm32-unknown-unknown")]
+    #[error(
+        "it imports {0} (WASI), which this host does not offer; build it for wasm32-unknown-unknown"
+    )]
     Wasi(String),
     /// Built for something else, or for a newer contract.
-    #[error("it imports {0}, which the contract of this host (pixelboy:plugin@0.1.0) does not have")]
+    #[error(
+        "it imports {0}, which the contract of this host (pixelboy:plugin@0.1.0) does not have"
+    )]
     Unknown(String),
     /// wasmtime's reason.
     #[error("it does not fit the contract pixelboy:plugin@0.1.0: {0:#}")]
@@ -37,7 +41,9 @@ pub(crate) fn link(
     check(engine, component, name, grants)?;
     let mut linker = Linker::new(engine);
     add(&mut linker, grants).map_err(LinkError::Contract)?;
-    let pre = linker.instantiate_pre(component).map_err(LinkError::Contract)?;
+    let pre = linker
+        .instantiate_pre(component)
+        .map_err(LinkError::Contract)?;
     contract::PluginPre::new(pre).map_err(LinkError::Contract)
 }
 
@@ -68,7 +74,11 @@ fn check(
         .filter(|grant| grants.has(grant) || missing.iter().any(|name| name == *grant))
         .map(|grant| format!("\"{grant}\""))
         .collect();
-    Err(LinkError::NotGranted(missing.join(", "), name.to_owned(), allow.join(", ")))
+    Err(LinkError::NotGranted(
+        missing.join(", "),
+        name.to_owned(),
+        allow.join(", "),
+    ))
 }
 
 /// The list of what there is to grant.

@@ -48,7 +48,12 @@ enum Step {
 
 impl Loader {
     /// Nothing is loaded yet.
-    pub(crate) fn new(engine: Arc<Engine>, cache: Cache, services: Arc<Services>, folder: PathBuf) -> Self {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        cache: Cache,
+        services: Arc<Services>,
+        folder: PathBuf,
+    ) -> Self {
         Self {
             engine,
             cache,
@@ -62,10 +67,15 @@ impl Loader {
 
     /// Looks at every file and swaps what changed.
     pub(crate) async fn refresh(&mut self, wanted: &Wanted, board: &Board) {
-        let gone: Vec<String> =
-            self.serving.keys().filter(|name| !wanted.contains_key(*name)).cloned().collect();
+        let gone: Vec<String> = self
+            .serving
+            .keys()
+            .filter(|name| !wanted.contains_key(*name))
+            .cloned()
+            .collect();
         for name in gone {
-            self.remove(&name, "config.toml no longer names it", board).await;
+            self.remove(&name, "config.toml no longer names it", board)
+                .await;
         }
         for (name, settings) in wanted {
             match self.step(name, settings).await {
@@ -86,21 +96,38 @@ impl Loader {
                 if self.serving.contains_key(name) {
                     return Step::Remove("its file was deleted");
                 }
-                let why = format!("there is no {}; build it, or remove [plugins.{name}]", file.display());
+                let why = format!(
+                    "there is no {}; build it, or remove [plugins.{name}]",
+                    file.display()
+                );
                 return Step::Refuse(None, why);
             }
             Err(error) => return Step::Refuse(None, error.to_string()),
         };
         let digest = ContentDigest::of(&bytes);
         let known = self.serving.get(name);
-        if known.is_some_and(|now| now.version.digest == digest && now.version.settings == *settings) {
+        if known
+            .is_some_and(|now| now.version.digest == digest && now.version.settings == *settings)
+        {
             return Step::Keep;
         }
-        let refusal = Refusal { digest: Some(digest), settings: settings.clone() };
+        let refusal = Refusal {
+            digest: Some(digest),
+            settings: settings.clone(),
+        };
         if self.refused.get(name) == Some(&refusal) {
             return Step::Keep;
         }
-        match Version::load(&self.engine, &self.cache, &self.services, name, &bytes, settings).await {
+        match Version::load(
+            &self.engine,
+            &self.cache,
+            &self.services,
+            name,
+            &bytes,
+            settings,
+        )
+        .await
+        {
             Ok(version) => Step::Serve(Box::new(version)),
             Err(error) => Step::Refuse(Some(digest), error.to_string()),
         }
@@ -109,12 +136,28 @@ impl Loader {
     async fn serve(&mut self, name: &str, version: Version, board: &Board) {
         let before = self.serving.get(name).cloned();
         let (digest, settings) = (version.digest, version.settings.clone());
-        let seat = before.as_ref().map_or_else(|| Arc::new(Seat::new(name.into())), |now| now.seat.clone());
-        let lane =
-            before.as_ref().map_or_else(|| Lane::start(self.services.clone()), |now| now.lane.clone());
-        let ops: Vec<&str> = version.manifest.rows.iter().map(|row| row.op.as_str()).collect();
+        let seat = before
+            .as_ref()
+            .map_or_else(|| Arc::new(Seat::new(name.into())), |now| now.seat.clone());
+        let lane = before.as_ref().map_or_else(
+            || Lane::start(self.services.clone()),
+            |now| now.lane.clone(),
+        );
+        let ops: Vec<&str> = version
+            .manifest
+            .rows
+            .iter()
+            .map(|row| row.op.as_str())
+            .collect();
         let (ops, number) = (ops.join(" "), version.manifest.version.clone());
-        self.serving.insert(name.to_owned(), Serving { seat, version: Arc::new(version), lane });
+        self.serving.insert(
+            name.to_owned(),
+            Serving {
+                seat,
+                version: Arc::new(version),
+                lane,
+            },
+        );
         match Table::new(self.serving.values()) {
             Ok(table) => {
                 board.replace(table);
@@ -136,7 +179,9 @@ impl Loader {
 
     async fn remove(&mut self, name: &str, why: &str, board: &Board) {
         self.refused.remove(name);
-        let Some(gone) = self.serving.remove(name) else { return };
+        let Some(gone) = self.serving.remove(name) else {
+            return;
+        };
         match Table::new(self.serving.values()) {
             Ok(table) => board.replace(table),
             // Less can't clash.
@@ -146,8 +191,17 @@ impl Loader {
         gone.seat.retire(gone.version.serial).await;
     }
 
-    fn refuse(&mut self, name: &str, settings: &PluginSettings, digest: Option<ContentDigest>, why: &str) {
-        let refusal = Refusal { digest, settings: settings.clone() };
+    fn refuse(
+        &mut self,
+        name: &str,
+        settings: &PluginSettings,
+        digest: Option<ContentDigest>,
+        why: &str,
+    ) {
+        let refusal = Refusal {
+            digest,
+            settings: settings.clone(),
+        };
         if self.refused.get(name) == Some(&refusal) {
             return;
         }
@@ -175,7 +229,11 @@ impl Loader {
             .collect();
         lying.sort();
         for file in lying.iter().filter(|file| !self.not_enabled.contains(file)) {
-            let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = file
+                .file_stem()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             tracing::info!(
                 file = %file.display(),
                 "plugin not enabled; to enable it, add to config.toml: [plugins.{name}] file = \"{}\" allow = []",

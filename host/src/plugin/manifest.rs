@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pixelboy_protocol::table::{ArgEntry, ArgKind, OpEntry};
 use pixelboy_protocol::Value;
+use pixelboy_protocol::table::{ArgEntry, ArgKind, OpEntry};
 use wasmtime::component::Resource;
 
 use super::contract::pixelboy::plugin::calls;
@@ -23,7 +23,10 @@ pub(crate) struct Manifest {
 
 /// A manifest while the guest fills it; the resource behind `manifest`.
 #[derive(Default)]
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct Draft {
     version: String,
     about: String,
@@ -32,7 +35,10 @@ pub struct Draft {
 
 /// One row while the guest fills it; the resource behind `opcode`.
 #[derive(Clone)]
-#[expect(unreachable_pub, reason = "the generated bindings re-export the types behind resources")]
+#[expect(
+    unreachable_pub,
+    reason = "the generated bindings re-export the types behind resources"
+)]
 pub struct DraftRow(Arc<Mutex<Row>>);
 
 struct Row {
@@ -57,7 +63,9 @@ impl Draft {
     pub(crate) fn finish(self, name: &str) -> Result<Manifest, BadManifest> {
         if self.rows.len() > MAX_OPCODES {
             let count = self.rows.len();
-            return Err(BadManifest(format!("{count} opcodes, at most {MAX_OPCODES} are allowed")));
+            return Err(BadManifest(format!(
+                "{count} opcodes, at most {MAX_OPCODES} are allowed"
+            )));
         }
         let mut rows = Vec::with_capacity(self.rows.len());
         for row in self.rows {
@@ -68,13 +76,19 @@ impl Draft {
             if let Some(fault) = &row.fault {
                 return Err(BadManifest(format!("{op}: {fault}")));
             }
-            entry.check().map_err(|error| BadManifest(error.to_string()))?;
+            entry
+                .check()
+                .map_err(|error| BadManifest(error.to_string()))?;
             if rows.iter().any(|other: &OpEntry| other.op == *op) {
                 return Err(BadManifest(format!("{op} is there twice")));
             }
             rows.push(entry);
         }
-        Ok(Manifest { version: self.version, about: self.about, rows })
+        Ok(Manifest {
+            version: self.version,
+            about: self.about,
+            rows,
+        })
     }
 }
 
@@ -102,7 +116,10 @@ impl DraftRow {
         self.change(|entry| {
             let Some(known) = ArgKind::from_name(kind) else {
                 let names: Vec<_> = ArgKind::ALL.iter().map(|kind| kind.name()).collect();
-                return Err(format!("{name}: {kind:?} is no type; the types are {}", names.join(", ")));
+                return Err(format!(
+                    "{name}: {kind:?} is no type; the types are {}",
+                    names.join(", ")
+                ));
             };
             if entry.args.len() >= MAX_ARGUMENTS {
                 return Err(format!("more than {MAX_ARGUMENTS} arguments"));
@@ -115,16 +132,21 @@ impl DraftRow {
     }
 
     fn limit(&self, name: &str, limit: impl FnOnce(&mut ArgEntry) -> Result<(), String>) {
-        self.change(|entry| match entry.args.iter_mut().find(|arg| arg.name == name) {
-            Some(arg) => limit(arg),
-            None => Err(format!("there is no argument {name} to limit")),
-        });
+        self.change(
+            |entry| match entry.args.iter_mut().find(|arg| arg.name == name) {
+                Some(arg) => limit(arg),
+                None => Err(format!("there is no argument {name} to limit")),
+            },
+        );
     }
 }
 
 fn short(mut doc: String) -> String {
     if doc.len() > MAX_DOC_BYTES {
-        let end = (0..=MAX_DOC_BYTES).rev().find(|&at| doc.is_char_boundary(at)).unwrap_or(0);
+        let end = (0..=MAX_DOC_BYTES)
+            .rev()
+            .find(|&at| doc.is_char_boundary(at))
+            .unwrap_or(0);
         doc.truncate(end);
     }
     doc
@@ -138,7 +160,11 @@ fn plain(values: Values) -> Result<Vec<Value>, String> {
         Value::Null
     })
     .map_err(|error| error.to_string())?;
-    if handle { Err("a manifest's value can't be a handle".into()) } else { Ok(values) }
+    if handle {
+        Err("a manifest's value can't be a handle".into())
+    } else {
+        Ok(values)
+    }
 }
 
 impl calls::HostManifest for Guest {
@@ -158,7 +184,11 @@ impl calls::HostManifest for Guest {
         Ok(())
     }
 
-    fn opcode(&mut self, this: Resource<Draft>, name: String) -> wasmtime::Result<Resource<DraftRow>> {
+    fn opcode(
+        &mut self,
+        this: Resource<Draft>,
+        name: String,
+    ) -> wasmtime::Result<Resource<DraftRow>> {
         let row = DraftRow::new(name);
         let draft = self.table.get_mut(&this)?;
         if draft.rows.len() <= MAX_OPCODES {
@@ -182,7 +212,13 @@ impl calls::HostOpcode for Guest {
         Ok(())
     }
 
-    fn arg(&mut self, this: Resource<DraftRow>, name: String, kind: String, doc: String) -> wasmtime::Result<()> {
+    fn arg(
+        &mut self,
+        this: Resource<DraftRow>,
+        name: String,
+        kind: String,
+        doc: String,
+    ) -> wasmtime::Result<()> {
         self.table.get(&this)?.add(name, &kind, doc, None);
         Ok(())
     }
@@ -205,7 +241,12 @@ impl calls::HostOpcode for Guest {
         Ok(())
     }
 
-    fn choices(&mut self, this: Resource<DraftRow>, arg: String, choices: Values) -> wasmtime::Result<()> {
+    fn choices(
+        &mut self,
+        this: Resource<DraftRow>,
+        arg: String,
+        choices: Values,
+    ) -> wasmtime::Result<()> {
         let choices = plain(choices);
         self.table.get(&this)?.limit(&arg, |entry| {
             let choices = choices.map_err(|fault| format!("the choices of {arg}: {fault}"))?;
@@ -215,7 +256,13 @@ impl calls::HostOpcode for Guest {
         Ok(())
     }
 
-    fn range(&mut self, this: Resource<DraftRow>, arg: String, min: f64, max: f64) -> wasmtime::Result<()> {
+    fn range(
+        &mut self,
+        this: Resource<DraftRow>,
+        arg: String,
+        min: f64,
+        max: f64,
+    ) -> wasmtime::Result<()> {
         self.table.get(&this)?.limit(&arg, |entry| {
             entry.min = (min > f64::MIN).then_some(min);
             entry.max = (max < f64::MAX).then_some(max);

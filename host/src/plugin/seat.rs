@@ -41,18 +41,27 @@ impl Seat {
 
     /// Waits for all operations before this one.
     pub(crate) async fn turn(&self) -> Turn<'_> {
-        Turn { seat: self, guard: self.taken.lock().await }
+        Turn {
+            seat: self,
+            guard: self.taken.lock().await,
+        }
     }
 
     /// Operations run, and how many of them trapped or ran out of time.
     pub(crate) fn counts(&self) -> (u64, u64) {
-        (self.calls.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+        (
+            self.calls.load(Ordering::Relaxed),
+            self.failures.load(Ordering::Relaxed),
+        )
     }
 
     /// The version is gone: its guest's memory need not stay.
     pub(crate) async fn retire(&self, serial: u64) {
         let mut guard = self.taken.lock().await;
-        if guard.as_ref().is_some_and(|sitting| sitting.serial == serial) {
+        if guard
+            .as_ref()
+            .is_some_and(|sitting| sitting.serial == serial)
+        {
             *guard = None;
         }
     }
@@ -71,7 +80,10 @@ impl Turn<'_> {
     /// Keeps the guest for the next operation.
     pub(crate) fn give_back(&mut self, version: &Version, instance: Instance) {
         if instance.is_clean() {
-            *self.guard = Some(Sitting { serial: version.serial, instance });
+            *self.guard = Some(Sitting {
+                serial: version.serial,
+                instance,
+            });
         }
     }
 

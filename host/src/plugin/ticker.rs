@@ -30,11 +30,18 @@ pub(crate) struct Running<'a>(&'a State);
 impl Ticker {
     /// Starts the thread; it lives as long as the process.
     pub(crate) fn start(engine: wasmtime::Engine) -> std::io::Result<Self> {
-        let state = Arc::new(State { running: AtomicUsize::new(0), parked: AtomicBool::new(false) });
+        let state = Arc::new(State {
+            running: AtomicUsize::new(0),
+            parked: AtomicBool::new(false),
+        });
         let shared = Arc::clone(&state);
-        let handle =
-            thread::Builder::new().name("epoch".into()).spawn(move || tick(&engine, &shared))?;
-        Ok(Self { state, thread: handle.thread().clone() })
+        let handle = thread::Builder::new()
+            .name("epoch".into())
+            .spawn(move || tick(&engine, &shared))?;
+        Ok(Self {
+            state,
+            thread: handle.thread().clone(),
+        })
     }
 
     /// To be called before a guest is entered.

@@ -67,8 +67,10 @@ fn flatten<E>(
             }
         }
         Value::List(items) => {
-            let items: Result<_, E> =
-                items.into_iter().map(|item| flatten(nodes, root, false, item, data)).collect();
+            let items: Result<_, E> = items
+                .into_iter()
+                .map(|item| flatten(nodes, root, false, item, data))
+                .collect();
             Node::List(items?)
         }
         Value::Map(items) => {
@@ -93,7 +95,11 @@ pub(crate) fn from_guest(
         return Err(BadValues::TooMany(count));
     }
     let mut nodes: Vec<Option<Node>> = values.nodes.into_iter().map(Some).collect();
-    values.roots.into_iter().map(|root| grow(&mut nodes, root, 0, &mut data)).collect()
+    values
+        .roots
+        .into_iter()
+        .map(|root| grow(&mut nodes, root, 0, &mut data))
+        .collect()
 }
 
 fn grow(
@@ -163,20 +169,32 @@ mod tests {
 
     #[test]
     fn a_cycle_is_refused() {
-        let values = Values { nodes: vec![Node::List(vec![0])], roots: vec![0] };
+        let values = Values {
+            nodes: vec![Node::List(vec![0])],
+            roots: vec![0],
+        };
         assert_eq!(from_guest(values, no_data), Err(BadValues::UsedTwice(0)));
     }
 
     #[test]
     fn a_node_with_two_parents_is_refused() {
-        let values = Values { nodes: vec![Node::Null, Node::List(vec![0, 0])], roots: vec![1] };
+        let values = Values {
+            nodes: vec![Node::Null, Node::List(vec![0, 0])],
+            roots: vec![1],
+        };
         assert_eq!(from_guest(values, no_data), Err(BadValues::UsedTwice(0)));
     }
 
     #[test]
     fn an_index_beyond_the_nodes_is_refused() {
-        let values = Values { nodes: vec![], roots: vec![7] };
-        assert_eq!(from_guest(values, no_data), Err(BadValues::OutOfRange { index: 7, count: 0 }));
+        let values = Values {
+            nodes: vec![],
+            roots: vec![7],
+        };
+        assert_eq!(
+            from_guest(values, no_data),
+            Err(BadValues::OutOfRange { index: 7, count: 0 })
+        );
     }
 
     #[test]
@@ -186,6 +204,9 @@ mod tests {
             nodes.push(Node::List(vec![index]));
         }
         let roots = vec![nodes.len() as u32 - 1];
-        assert_eq!(from_guest(Values { nodes, roots }, no_data), Err(BadValues::TooDeep));
+        assert_eq!(
+            from_guest(Values { nodes, roots }, no_data),
+            Err(BadValues::TooDeep)
+        );
     }
 }

@@ -79,12 +79,18 @@ impl Version {
         let grants = Grants::new(&settings.allow)?;
         let (component, _) = cache.component(&engine.wasmtime, bytes).await?;
         let pre = link::link(&engine.wasmtime, &component, name, &grants)?;
-        let identity =
-            Arc::new(Identity { name: name.into(), settings: settings.settings.clone() });
+        let identity = Arc::new(Identity {
+            name: name.into(),
+            settings: settings.settings.clone(),
+        });
         let limits = settings.limits.clone();
         let new = || Instance::new(engine, &pre, identity.clone(), services.clone(), &limits);
         let mut first = new().await.map_err(LoadError::Start)?;
-        let manifest = first.describe(engine).await.map_err(LoadError::Describe)?.finish(name)?;
+        let manifest = first
+            .describe(engine)
+            .await
+            .map_err(LoadError::Describe)?
+            .finish(name)?;
         drop(first);
         let spare = Mutex::new(Some(new().await.map_err(LoadError::Start)?));
         Ok(Self {
@@ -103,12 +109,23 @@ impl Version {
 
     /// A guest for the next call.
     pub(crate) async fn instance(&self) -> Result<Instance, Fault> {
-        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let spare = self
+            .spare
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         match spare {
             Some(instance) => Ok(instance),
             None => {
                 let services = self.services.clone();
-                Instance::new(&self.engine, &self.pre, self.identity.clone(), services, &self.limits).await
+                Instance::new(
+                    &self.engine,
+                    &self.pre,
+                    self.identity.clone(),
+                    services,
+                    &self.limits,
+                )
+                .await
             }
         }
     }

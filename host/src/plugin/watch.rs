@@ -31,27 +31,39 @@ impl Watch {
                 tracing::warn!(%error, "changes of plugins and settings are not noticed; restart after a change");
             })
             .ok();
-        Self { changed, _watcher: watcher }
+        Self {
+            changed,
+            _watcher: watcher,
+        }
     }
 
     /// Waits for a change and then for quiet.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
         let quiet = async {
-            while tokio::time::timeout(QUIET, self.changed.notified()).await.is_ok() {}
+            while tokio::time::timeout(QUIET, self.changed.notified())
+                .await
+                .is_ok()
+            {}
         };
         let _ = tokio::time::timeout(PATIENCE, quiet).await;
     }
 }
 
-fn watch(plugins: &Path, config: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watch(
+    plugins: &Path,
+    config: &Path,
+    changed: Arc<Notify>,
+) -> notify::Result<RecommendedWatcher> {
     let settings = config.file_name().map(PathBuf::from).unwrap_or_default();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let matters = match event {
             Ok(event) if event.kind.is_access() => false,
             Ok(event) => event.paths.iter().any(|path| {
                 path.extension().is_some_and(|ending| ending == "wasm")
-                    || path.file_name().is_some_and(|name| name == settings.as_os_str())
+                    || path
+                        .file_name()
+                        .is_some_and(|name| name == settings.as_os_str())
             }),
             // Events were lost: look.
             Err(_) => true,
