@@ -62,16 +62,16 @@ class Arguments:
                 return self._upload(value, name)
             return value
         if isinstance(value, os.PathLike) or source.is_file(value):
-            if kind not in (None, "data", "any", "list", "map"):
+            if kind not in (None, "data", "any", "any inside"):
                 raise NotSendable(
                     f"{name} is {kind}, not the contents of a file; names on the device are text such as 'cat.png' "
                     f"(got a {type(value).__name__})"
                 )
             return self._upload(value, name)
         if isinstance(value, (list, tuple)):
-            return [self._convert(inner, None, name) for inner in value]
+            return [self._convert(inner, "any inside", name) for inner in value]
         if isinstance(value, dict):
-            return {key: self._convert(inner, None, name) for key, inner in value.items()}
+            return {key: self._convert(inner, "any inside", name) for key, inner in value.items()}
         return value
 
     def _upload(self, value: object, name: str) -> Sending:

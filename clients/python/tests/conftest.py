@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable
 
 import pytest
 
@@ -19,12 +20,13 @@ from pixelboy import PixelBoy  # noqa: E402
 def host() -> Iterator[FakeHost]:
     with FakeHost() as fake:
         yield fake
+        assert fake.faults == [], fake.faults[0]
 
 
 @pytest.fixture
 def connect(host: FakeHost) -> Iterator[Callable[..., PixelBoy]]:
     """Makes clients of the fake host."""
-    made: List[PixelBoy] = []
+    made: list[PixelBoy] = []
 
     def make(**options: Any) -> PixelBoy:
         options.setdefault("timeout", 10.0)

@@ -11,7 +11,8 @@ import secrets
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+import traceback
+from typing import Any, Callable
 
 from pixelboy import _frames as frames
 from pixelboy._crc32c import folded
@@ -22,11 +23,11 @@ from pixelboy._values import BlobRef, UploadRef
 LIMITS = Limits()
 
 
-def row(op: str, *args: Tuple[str, str], doc: str = "", **defaults: Any) -> Dict[str, Any]:
+def row(op: str, *args: tuple[str, str], doc: str = "", **defaults: Any) -> dict[str, Any]:
     """A row of the table."""
     arguments = []
     for name, kind in args:
-        argument: Dict[str, Any] = {"name": name, "type": kind, "doc": ""}
+        argument: dict[str, Any] = {"name": name, "type": kind, "doc": ""}
         if name in defaults:
             argument["default"] = defaults[name]
         arguments.append(argument)
@@ -36,14 +37,15 @@ def row(op: str, *args: Tuple[str, str], doc: str = "", **defaults: Any) -> Dict
 class Peer:
     """One connection of a client."""
 
-    def __init__(self, host: "FakeHost", sock: socket.socket, index: int) -> None:
+    def __init__(self, host: FakeHost, sock: socket.socket, index: int) -> None:
         self.host = host
         self.sock = sock
         self.index = index
         self.client = b""
         self.requested: set = set()
-        self.offset: Dict[int, int] = {}  # of uploads moving here
+        self.offset: dict[int, int] = {}  # of uploads moving here
         self.lock = threading.Lock()
+        self.closed = False
 
     def send(self, frame: frames.Frame) -> None:
         data = frame.encode()
@@ -58,7 +60,8 @@ class Peer:
                 pass
 
     def cut(self) -> None:
-        """Break the connection."""
+        """Break the connection; what was received and not handled yet is dropped."""
+        self.closed = True
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -74,16 +77,16 @@ class Memory:
     """What the host knows of one client."""
 
     def __init__(self) -> None:
-        self.replies: Dict[int, Tuple[bytes, frames.Reply]] = {}
+        self.replies: dict[int, tuple[bytes, frames.Reply]] = {}
         self.received_through = 0
         self.executed_through = 0
         self.confirmed = 0
         self.also: set = set()
-        self.uploads: Dict[int, "Part"] = {}
+        self.uploads: dict[int, Part] = {}
 
 
 class Part:
-    def __init__(self, length: Optional[int], sha256: Optional[bytes]) -> None:
+    def __init__(self, length: int | None, sha256: bytes | None) -> None:
         self.length = length
         self.sha256 = sha256
         self.data = bytearray()
@@ -96,18 +99,20 @@ class FakeHost:
 
     def __init__(self, port: int = 0) -> None:
         self.store = secrets.token_bytes(16)
-        self.clients: Dict[bytes, Memory] = {}
-        self.files: Dict[str, bytes] = {}
-        self.blobs: Dict[int, bytes] = {}
-        self.ran: List[Tuple[int, str, list]] = []
-        self.log: List[Tuple[int, frames.Frame]] = []
-        self.raw: List[Tuple[int, int, bytes]] = []
-        self.peers: List[Peer] = []
+        self.clients: dict[bytes, Memory] = {}
+        self.files: dict[str, bytes] = {}
+        self.blobs: dict[int, bytes] = {}
+        self.ran: list[tuple[int, str, list]] = []
+        self.log: list[tuple[int, frames.Frame]] = []
+        self.raw: list[tuple[int, int, bytes]] = []
+        self.peers: list[Peer] = []
         self.intercept: Callable[[Peer, frames.Frame], bool] = lambda peer, frame: False
         self.dribble = False
+        self.deaf = False
+        self.faults: list[str] = []
         self.forget_unknown = True
         self.credit_bytes = 262_144
-        self.limits: Dict[int, int] = {}
+        self.limits: dict[int, int] = {}
         self.commits = 0
         self.rows = [
             row("echo", ("value", "any")),
@@ -118,13 +123,13 @@ class FakeHost:
         self.lock = threading.RLock()
         self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
-        self._threads: List[threading.Thread] = []
+        self._threads: list[threading.Thread] = []
         self._stopping = False
         self._spawn(self._accept)
 
     # --- for tests ---
 
-    def __enter__(self) -> "FakeHost":
+    def __enter__(self) -> FakeHost:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -137,16 +142,15 @@ class FakeHost:
             peer.cut()
 
     def go_deaf(self) -> None:
-        """Accept no more connections, as if the device were off; `listen_again` ends it."""
-        self._listener.close()
+        """Drop every connection at once, as if the device were off; `listen_again` ends it."""
+        self.deaf = True
         for peer in self.peers:
             peer.cut()
 
     def listen_again(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        self._spawn(self._accept)
+        self.deaf = False
 
-    def frames(self, kind: type) -> List[Any]:
+    def frames(self, kind: type) -> list[Any]:
         return [frame for _, frame in list(self.log) if isinstance(frame, kind)]
 
     def wait_for(self, condition: Callable[[], Any], seconds: float = 10.0) -> Any:
@@ -180,6 +184,9 @@ class FakeHost:
                 sock, _ = listener.accept()
             except OSError:
                 return
+            if self.deaf:
+                sock.close()
+                continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             peer = Peer(self, sock, len(self.peers))
             self.peers.append(peer)
@@ -205,9 +212,15 @@ class FakeHost:
                     self.log.append((peer.index, frame))
                     if not self.intercept(peer, frame):
                         with self.lock:
-                            self.handle(peer, frame)
+                            if not peer.closed:
+                                self.handle(peer, frame)
+                    if peer.closed:
+                        return
         except OSError:
             pass
+        except Exception:  # the client broke a rule, or the test: the fixture looks here at the end
+            self.faults.append(traceback.format_exc())
+            peer.cut()
 
     def handle(self, peer: Peer, frame: frames.Frame) -> None:
         """As a device would."""
@@ -285,7 +298,7 @@ class FakeHost:
         args, pairs = request.values()
         named = dict(pairs)
         memory = self.clients[peer.client]
-        contents: List[Any] = []
+        contents: list[Any] = []
         for value in args + list(named.values()):
             if isinstance(value, UploadRef):
                 part = memory.uploads.get(value.transfer)
@@ -301,7 +314,7 @@ class FakeHost:
         self.ran.append((request.number, request.op, contents))
         op = request.op
         if op == "ss":
-            path, text, mode = contents
+            path, text, mode = (*contents, "a")[:3]
             text = text if isinstance(text, bytes) else text.encode()
             before = b"" if mode == "w" else self.files.get(path, b"")
             self.files[path] = before + text

@@ -6,8 +6,9 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,9 @@ def unhex(text: str) -> bytes:
     return b"".join(bytes.fromhex(byte) * int(times or 1) for byte, _, times in parts)
 
 
-def sections(*names: str) -> Iterator[Dict[str, Any]]:
+def sections(*names: str) -> Iterator[dict[str, Any]]:
     for name in names:
-        found: List[Dict[str, Any]] = []
+        found: list[dict[str, Any]] = []
         for line in (VECTORS / name).read_text(encoding="utf-8").split("\n"):
             match = re.match(r"([a-z-]+): (.*)", line)
             if line.startswith("## "):
@@ -94,7 +95,7 @@ def state(form: Any) -> Any:
     return frames.Consumed(form["consumed"]["number"])
 
 
-def frame(kind: Any, form: Dict[str, Any]) -> Any:
+def frame(kind: Any, form: dict[str, Any]) -> Any:
     """A frame from its JSON form."""
     fields = {}
     for name, inner in form.items():
@@ -126,7 +127,7 @@ FRAMES = [s for s in sections("connection.txt", "requests.txt", "calls.txt", "tr
 
 
 @pytest.mark.parametrize("section", FRAMES, ids=lambda s: s["title"])
-def test_frames_decode_to_their_fields_and_encode_to_their_bytes(section: Dict[str, Any]) -> None:
+def test_frames_decode_to_their_fields_and_encode_to_their_bytes(section: dict[str, Any]) -> None:
     found = list(frames.Splitter().feed(section["bytes"]))
     assert len(found) == 1
     if section["frame"] == "skip":
@@ -161,7 +162,7 @@ def test_frames_decode_to_their_fields_and_encode_to_their_bytes(section: Dict[s
 
 
 @pytest.mark.parametrize("section", [s for s in FRAMES if s["frame"] != "skip"], ids=lambda s: s["title"])
-def test_a_frame_cut_at_every_byte_arrives_whole(section: Dict[str, Any]) -> None:
+def test_a_frame_cut_at_every_byte_arrives_whole(section: dict[str, Any]) -> None:
     data = section["bytes"] * 2
     whole = list(frames.Splitter().feed(data))
     for cut in range(len(data)) if len(data) < 4096 else range(0, len(data), 997):
@@ -170,7 +171,7 @@ def test_a_frame_cut_at_every_byte_arrives_whole(section: Dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize("section", [s for s in sections("values.txt") if "value" in s], ids=lambda s: s["title"])
-def test_values_decode_and_encode(section: Dict[str, Any]) -> None:
+def test_values_decode_and_encode(section: dict[str, Any]) -> None:
     data = b"\x01" + section["bytes"]
     expected = value(json.loads(section["value"]))
     assert same(take_values(Reader(data), Limits()), [expected])
@@ -181,7 +182,7 @@ def test_values_decode_and_encode(section: Dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("section", [s for s in sections("bad.txt") if "error" in s and "opening" not in s], ids=lambda s: s["title"])
-def test_bad_bytes_are_refused_with_their_reason(section: Dict[str, Any]) -> None:
+def test_bad_bytes_are_refused_with_their_reason(section: dict[str, Any]) -> None:
     splitter = frames.Splitter(int(section.get("limit", MAX_FRAME_BYTES)))
     if section["error"] == "need-more":
         assert list(splitter.feed(section["bytes"])) == []
@@ -211,7 +212,7 @@ def arguments() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("op, section", list(arguments()))
-def test_arguments_match_as_the_device_matches_them(op: Any, section: Dict[str, Any]) -> None:
+def test_arguments_match_as_the_device_matches_them(op: Any, section: dict[str, Any]) -> None:
     table = OpTable(b"", [value(op)])
     args, kwargs = value(json.loads(section["args"])), pairs(json.loads(section["kwargs"]))
     if "gives" in section:
