@@ -25,12 +25,12 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: build plugins .build/demo-plugins/hello.wasm ## what the device can do, shown on this machine in under a minute
-	python3 demo/demo.py
+	PYTHONPATH=clients/python python3 demo/demo.py
 
 run: build plugins ## starts the daemon with config.toml; ARGS="..." for its flags
 	$(CARGO_TARGET_DIR)/release/pixelboyd $(ARGS)
 
-test: setup-test plugins ## every test there is, Rust and Python, and the lints
+test: setup-test plugins .build/demo-plugins/hello.wasm ## every test there is, Rust and Python, and the lints
 	tools/test
 
 build: setup-build ## pixelboyd and pixelboy, in target/release/

@@ -11,14 +11,12 @@ import sys
 import time
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY / "clients" / "python"))
-
 from device import Device
-from pixelboy import PixelBoy
+from pixelboy import PixelBoy, Reply
 from pixelboy.errors import NoDevice, UnknownOp
 from steps import Aloud, Failed, check, say, step, wait_until
 
+REPOSITORY = Path(__file__).resolve().parent.parent
 MEDIA = REPOSITORY / "tests" / "media"
 LINE = "A line from the PC.\n"
 
@@ -103,13 +101,13 @@ def tour(device: Device, pb: Aloud) -> None:
         say(f"answered: {reply.value}")
 
 
-def stored(reply) -> None:
+def stored(reply: Reply) -> None:
     """A reply to something that wrote: its position in the device's commit order is the promise that it is on the disk."""
     check("the reply has a position in the device's store", expected=True, came=reply.stored is not None)
     say(f"stored at position {reply.stored}, on the disk: {reply['path']}, {reply['kind']}, {reply['size']:,} bytes")
 
 
-def shown(reply, path: str) -> None:
+def shown(reply: Reply, path: str) -> None:
     check("what the device shows", expected=path, came=reply["shown"])
     say(f"shown: {path}")
 
@@ -124,7 +122,7 @@ def moved_ms(pb: Aloud) -> int:
     return after["position_ms"] - before["position_ms"]
 
 
-def play_without_a_speaker(device: Device, pb: Aloud, why: str):
+def play_without_a_speaker(device: Device, pb: Aloud, why: str) -> Reply:
     """The same music in real time, to nobody. The client connects again by itself."""
     say(f"not played: {why}")
     say("So the device is started again with --audio null, which plays in real time to nobody.")

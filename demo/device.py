@@ -37,11 +37,12 @@ class Device:
         ready = self.folder / "ready"
         ready.unlink(missing_ok=True)
         display = "terminal" if sys.stdout.isatty() else "terminal:once"
-        command = [self._program, "--config", self.folder / "config.toml", "--listen", self.address, "--ready-file", ready]
+        command = [
+            str(self._program), f"--config={self.folder / 'config.toml'}", f"--listen={self.address}",
+            f"--ready-file={ready}", f"--display={display}", f"--audio={audio}",
+        ]  # fmt: skip
         with open(self.log, "ab") as log:
-            self._process = subprocess.Popen(
-                [*command, "--display", display, "--audio", audio], stdin=subprocess.DEVNULL, stderr=log
-            )
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log)
         until = time.monotonic() + START_SECONDS
         while not ready.exists():
             if self._process.poll() is not None:
@@ -53,6 +54,7 @@ class Device:
 
     def stop(self) -> None:
         """Ends it as a system does, with SIGTERM."""
+        assert self._process is not None, "it was started"
         self._process.terminate()
         try:
             status = self._process.wait(STOP_SECONDS)

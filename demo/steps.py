@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from pixelboy import PixelBoy, PixelBoyError
 
@@ -58,10 +59,10 @@ class Aloud:
     def __init__(self, quietly: PixelBoy) -> None:
         self.quietly = quietly
 
-    def __getattr__(self, name: str) -> Callable[..., object]:
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.quietly, name)
 
-        def called(*args: object) -> object:
+        def called(*args: object) -> Any:
             say(f">>> pb.{name}({', '.join(map(_short, args))})")
             return method(*args)
 
