@@ -165,6 +165,7 @@ fn store_settings(settings: &Settings) -> StoreSettings {
         max_clients: store.max_clients,
         client_age: Duration::from_secs(u64::from(store.client_age_days) * 86_400),
         upload_age: Duration::from_secs(u64::from(store.upload_age_hours) * 3600),
+        ..StoreSettings::new(&settings.host.data)
     }
 }
 

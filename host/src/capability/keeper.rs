@@ -96,7 +96,9 @@ fn now(services: &Services) -> Kept {
 fn write(services: &Services, kept: &Kept) -> Result<(), String> {
     let bytes = postcard::to_allocvec(kept).map_err(|error| error.to_string())?;
     let mut transaction = services.store.begin();
-    transaction.set_state(KEY, bytes);
+    transaction
+        .set_state(KEY, bytes)
+        .map_err(|error| error.to_string())?;
     services
         .store
         .commit(transaction, None)

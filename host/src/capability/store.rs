@@ -174,7 +174,7 @@ impl HostFile for Guest {
 
 impl HostWriter for Guest {
     fn new(&mut self) -> wasmtime::Result<Resource<Writer>> {
-        let writer = self.work.transaction()?.writer()?;
+        let writer = self.work.transaction()?.writer();
         Ok(self.table.push(Writer(Some(writer)))?)
     }
 

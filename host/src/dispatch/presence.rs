@@ -79,16 +79,9 @@ struct Settling {
     number: u64,
     wrote: Option<Position>,
     outcome: EncodedOutcome,
+    /// The answer comes from the record on disk.
+    recorded: bool,
     until: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>,
-    then: Then,
-}
-
-/// What follows a reply.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Nothing,
-    /// `cc`: the connection closes, the session ends.
-    Close,
 }
 
 struct Running {
@@ -106,7 +99,12 @@ pub(crate) struct Presence {
     queue: VecDeque<Operation>,
     queue_bytes: usize,
     running: Option<Running>,
-    settling: VecDeque<Settling>,
+    /// Wait for the disk, in commit order.
+    to_be_durable: VecDeque<Settling>,
+    /// Wait for a device to begin, which may take longer.
+    to_begin: VecDeque<Settling>,
+    /// `cc`, answered after everything before it.
+    closing: Option<u64>,
     link: Option<Link>,
     session: Option<Session>,
     blobs: Arc<Blobs>,
@@ -125,7 +123,8 @@ pub(crate) struct Presence {
 enum Event {
     Message(Option<Message>),
     Ran(Ran),
-    Settled(Result<(), Failure>),
+    Durable(Result<(), Failure>),
+    Begun(Result<(), Failure>),
     Alarm,
 }
 
@@ -147,7 +146,9 @@ impl Presence {
             queue: VecDeque::new(),
             queue_bytes: 0,
             running: None,
-            settling: VecDeque::new(),
+            to_be_durable: VecDeque::new(),
+            to_begin: VecDeque::new(),
+            closing: None,
             link: None,
             session: None,
             blobs: Arc::default(),
@@ -164,6 +165,7 @@ impl Presence {
     pub(crate) async fn serve(mut self) {
         loop {
             self.start_next();
+            self.close_when_done();
             if self.inbox.is_empty() && self.queue.is_empty() {
                 if let Some(link) = &self.link {
                     link.outbox.flush();
@@ -176,7 +178,14 @@ impl Presence {
                 Event::Message(Some(message)) => self.on_message(message),
                 Event::Message(None) => return self.end_session(),
                 Event::Ran(ran) => self.on_ran(ran),
-                Event::Settled(result) => self.on_settled(result),
+                Event::Durable(result) => {
+                    let settling = self.to_be_durable.pop_front();
+                    self.on_settled(settling, result);
+                }
+                Event::Begun(result) => {
+                    let settling = self.to_begin.pop_front();
+                    self.on_settled(settling, result);
+                }
                 Event::Alarm => self.on_alarm(),
             }
         }
@@ -193,18 +202,17 @@ impl Presence {
                     None => std::future::pending().await,
                 }
             } => Event::Ran(ran),
-            settled = async {
-                match self.settling.front_mut() {
-                    Some(settling) => settling.until.as_mut().await,
-                    None => std::future::pending().await,
-                }
-            } => Event::Settled(settled),
+            settled = front(&mut self.to_begin) => Event::Begun(settled),
+            settled = front(&mut self.to_be_durable) => Event::Durable(settled),
             () = self.alarm.as_mut(), if self.alarm_set => Event::Alarm,
         }
     }
 
     fn is_busy(&self) -> bool {
-        self.running.is_some() || !self.queue.is_empty() || !self.settling.is_empty()
+        self.running.is_some()
+            || !self.queue.is_empty()
+            || !self.to_be_durable.is_empty()
+            || !self.to_begin.is_empty()
     }
 
     fn is_finished(&mut self) -> bool {
@@ -297,7 +305,7 @@ impl Presence {
                 Arc::new(move |push: Push| seat.send_if_room(push)),
             );
             self.session = Some(session);
-            self.present.store(true, Ordering::Release);
+            self.set_present(true);
         }
         self.grace = None;
         let confirmed = lowest_unconfirmed.saturating_sub(1);
@@ -325,6 +333,12 @@ impl Presence {
         self.set_alarm();
     }
 
+    /// A client that is present is neither dropped from the registry nor aged out of the store.
+    fn set_present(&self, present: bool) {
+        self.present.store(present, Ordering::Release);
+        self.dispatch.services.store.present(self.client, present);
+    }
+
     fn session_number(&self) -> u64 {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         // The time of the start in the upper bits keeps numbers of earlier runs apart.
@@ -345,8 +359,11 @@ impl Presence {
                 &format!("a reply was confirmed that was never asked for; the highest number is {received}"),
             );
         }
-        if through > self.record.confirmed_through {
-            self.dispatch.services.store.confirm(self.client, through);
+        if through > self.record.confirmed_through || !also.is_empty() {
+            self.dispatch
+                .services
+                .store
+                .confirm(self.client, through, also);
         }
         self.record.confirm(through, also);
     }
@@ -377,7 +394,9 @@ impl Presence {
         if number <= self.record.received_through
             && let Some((stored, outcome)) = self.answer_from_the_past(&operation)
         {
-            return self.reply(number, stored, stored.is_some(), &outcome);
+            self.record.receive(number, operation.digest);
+            let after = stored.unwrap_or_default();
+            return self.when_durable(number, stored, outcome, after, stored.is_some());
         }
         if self.record.len() as u64 >= limits::WINDOW_OPERATIONS {
             return self.close_link(
@@ -413,12 +432,7 @@ impl Presence {
         let number = operation.number;
         let failed = |failure| (None, run::encode(&Outcome::Failed(failure)));
         if number <= self.record.confirmed_through {
-            return Some(failed(Failure::new(
-                Code::AlreadyConfirmed,
-                format!(
-                    "request {number} was answered and its reply confirmed; it is not run again"
-                ),
-            )));
+            return Some(failed(already_confirmed(number)));
         }
         let id = OperationId {
             client: self.client,
@@ -433,6 +447,7 @@ impl Presence {
             {
                 Ok(Admission::Run) if number > self.record.executed_through => return None,
                 Ok(Admission::Recorded { reply, stored }) => (Some(stored), reply.into()),
+                Ok(Admission::AlreadyConfirmed) => failed(already_confirmed(number)),
                 Ok(Admission::NumberReused) => failed(number_reused(number)),
                 Ok(Admission::Run | Admission::ReplyLost) => failed(Failure::new(
                     Code::RanReplyLost,
@@ -544,7 +559,6 @@ impl Presence {
     }
 
     fn run_host_op(&mut self, number: u64, op: HostOp, args: &[Value]) {
-        let mut then = Then::Nothing;
         let values = match op {
             HostOp::Status => vec![super::status::of(&self.dispatch, self.session.as_ref())],
             HostOp::SetReceiveTimeout => {
@@ -564,16 +578,14 @@ impl Presence {
                 vec![]
             }
             HostOp::CloseConnection => {
-                then = Then::Close;
-                vec![]
+                self.drop_waiting();
+                self.closing = Some(number);
+                return;
             }
         };
         self.note_activity();
         self.set_alarm();
-        self.settle(number, Ran::answered(Outcome::Done(values)), then);
-        if then == Then::Close {
-            self.drop_waiting();
-        }
+        self.finish(number, Ran::answered(Outcome::Done(values)));
     }
 
     fn on_ran(&mut self, ran: Ran) {
@@ -584,70 +596,107 @@ impl Presence {
 
     /// An operation has run; its reply follows when it may be told.
     fn finish(&mut self, number: u64, ran: Ran) {
-        self.settle(number, ran, Then::Nothing);
-    }
-
-    fn settle(&mut self, number: u64, ran: Ran, then: Then) {
         let Ran {
             outcome,
             wrote,
             after,
             begun,
         } = ran;
-        let is_durable = after <= self.dispatch.services.store.durable().position();
-        if begun.is_none() && is_durable && (then == Then::Nothing || self.settling.is_empty()) {
-            return self.tell(number, wrote, outcome, then);
-        }
-        let store = self.dispatch.services.store.clone();
-        let until = Box::pin(async move {
-            match begun {
-                // The lane waits for the commit.
-                Some(begun) => begun.await.unwrap_or_else(|_| Err(run::lost_release())),
-                None if is_durable => Ok(()),
-                None => store
-                    .wait(after)
-                    .await
-                    .map(drop)
-                    .map_err(|_| run::lost_release()),
+        match begun {
+            // The lane waits for the commit.
+            Some(begun) => {
+                let until =
+                    Box::pin(async { begun.await.unwrap_or_else(|_| Err(run::lost_release())) });
+                self.to_begin.push_back(Settling {
+                    number,
+                    wrote,
+                    outcome,
+                    recorded: false,
+                    until,
+                });
             }
-        });
-        self.settling.push_back(Settling {
+            None => self.when_durable(number, wrote, outcome, after, false),
+        }
+    }
+
+    /// Tells an outcome when everything up to `after` is on disk.
+    fn when_durable(
+        &mut self,
+        number: u64,
+        wrote: Option<Position>,
+        outcome: EncodedOutcome,
+        after: Position,
+        recorded: bool,
+    ) {
+        let store = &self.dispatch.services.store;
+        if after <= store.durable().position() {
+            return self.tell(number, wrote, outcome, recorded);
+        }
+        let wait = store.wait(after);
+        let until = Box::pin(async { wait.await.map(drop).map_err(|_| run::lost_release()) });
+        self.to_be_durable.push_back(Settling {
             number,
             wrote,
             outcome,
+            recorded,
             until,
-            then,
         });
     }
 
-    fn on_settled(&mut self, result: Result<(), Failure>) {
+    fn on_settled(&mut self, settling: Option<Settling>, result: Result<(), Failure>) {
         let Some(Settling {
             number,
             wrote,
             outcome,
-            then,
+            recorded,
             ..
-        }) = self.settling.pop_front()
+        }) = settling
         else {
             return;
         };
         match result {
-            Ok(()) => self.tell(number, wrote, outcome, then),
+            Ok(()) => self.tell(number, wrote, outcome, recorded),
             Err(failure) if failure.code == Code::OutcomeUnknown => {
                 // Not final: the number stays pending at the client.
-                self.reply(number, None, false, &run::encode(&Outcome::Failed(failure)));
                 self.record.forget(number);
+                self.answer_failure(number, failure);
             }
-            Err(failure) => self.tell(number, wrote, run::encode(&Outcome::Failed(failure)), then),
+            // What was written stays written: the reply is the record's, now and when it is sent again.
+            Err(failure) if wrote.is_some() => {
+                tracing::warn!(why = %failure.message, "an operation was stored, but its effect did not begin");
+                self.tell(number, wrote, outcome, recorded);
+            }
+            Err(failure) => {
+                self.tell(
+                    number,
+                    None,
+                    run::encode(&Outcome::Failed(failure)),
+                    recorded,
+                );
+            }
         }
     }
 
     /// The reply is due.
-    fn tell(&mut self, number: u64, wrote: Option<Position>, outcome: EncodedOutcome, then: Then) {
+    fn tell(
+        &mut self,
+        number: u64,
+        wrote: Option<Position>,
+        outcome: EncodedOutcome,
+        recorded: bool,
+    ) {
         self.note_activity();
         self.record.done(number, wrote, outcome.clone());
-        self.reply(number, wrote, false, &outcome);
-        if then == Then::Close {
+        self.reply(number, wrote, recorded, &outcome);
+    }
+
+    /// `cc` is due when nothing before it is under way.
+    fn close_when_done(&mut self) {
+        if self.is_busy() {
+            return;
+        }
+        if let Some(number) = self.closing.take() {
+            self.tell(number, None, run::encode(&Outcome::Done(vec![])), false);
             self.close_link(Code::Closed, "closed as asked");
             self.end_session();
         }
@@ -734,7 +783,7 @@ impl Presence {
 
     fn end_session(&mut self) {
         self.grace = None;
-        self.present.store(false, Ordering::Release);
+        self.set_present(false);
         if let Some(session) = self.session.take() {
             let services = &self.dispatch.services;
             services.audience.leave(session.number);
@@ -746,6 +795,19 @@ impl Presence {
             tracing::debug!(client = %self.name, "session ended");
         }
     }
+}
+
+/// What the first in line waits for.
+async fn front(line: &mut VecDeque<Settling>) -> Result<(), Failure> {
+    match line.front_mut() {
+        Some(settling) => settling.until.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn already_confirmed(number: u64) -> Failure {
+    let what = "was answered and its reply confirmed; it is not run again";
+    Failure::new(Code::AlreadyConfirmed, format!("request {number} {what}"))
 }
 
 fn number_reused(number: u64) -> Failure {

@@ -82,7 +82,7 @@ impl Registry {
         let executed_through = match store.client(client)? {
             Some(record) => record.executed_through,
             // It may have used this store without ever writing: then nothing of it is on disk.
-            None if has_past && !(same_store && store.has_forgotten_nobody()) => {
+            None if has_past && !(same_store && store.keeps_every_record()) => {
                 return Err(Refused::Forgotten);
             }
             None => 0,

@@ -342,7 +342,7 @@ impl Call<'_> {
         } else {
             services
                 .store
-                .ran(self.context.client, self.operation.number);
+                .ran(self.context.client, self.operation.number, transaction);
             None
         };
         let after = wrote.unwrap_or(saw).max(saw);

@@ -271,7 +271,7 @@ impl Work {
                     }
                 }
                 Piece::Finish(finish) => {
-                    let sha256 = upload.finish(finish.length, Sha256(finish.sha256))?;
+                    let sha256 = upload.finish(finish.length, Some(Sha256(finish.sha256)))?;
                     self.outbox.send(Finished {
                         transfer: self.transfer,
                         sha256: sha256.0,
