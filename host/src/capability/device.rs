@@ -145,6 +145,13 @@ impl Device {
         self.tokens.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Whether this is the piece that is to be heard.
+    pub(crate) fn is_current(&self, token: u64) -> bool {
+        let now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let music = now.state.music.as_ref();
+        music.is_some_and(|music| music.token == token)
+    }
+
     /// The piece could not be played; what played before goes on.
     pub(crate) fn music_did_not_begin(&self, token: u64) {
         self.change(|now| {

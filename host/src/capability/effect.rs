@@ -113,6 +113,10 @@ async fn begin(effect: Effect, services: &Services) -> Result<(), Failure> {
             bytes,
             start_at,
         } => {
+            // Its session may have ended, or another piece been asked for, while it waited for the disk.
+            if !services.device.is_current(music.token) {
+                return Ok(());
+            }
             let answer = services.audio.play(Play {
                 byte_len: Some(bytes.len()),
                 source: Box::new(bytes.reader()),

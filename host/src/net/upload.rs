@@ -216,7 +216,7 @@ impl Work {
         loop {
             match self
                 .store
-                .open_upload(self.client, self.transfer, self.announced.clone())
+                .open_upload(self.client, self.transfer, self.announced)
             {
                 Err(UploadError::Busy { .. }) if retries < BUSY_RETRIES => {
                     retries += 1;
