@@ -64,11 +64,12 @@ impl Blob {
 /// Appends an encoded `list of value` whose texts and bytes may be large, for a blob of the form [`Blob::VALUES`].
 ///
 /// # Errors
-/// When nesting or number are beyond the limits; then `out` is as it was.
+/// When they are nested too deep; then `out` is as it was.
 pub fn encode_values(values: &[Value], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let start = out.len();
     let mut to = Writer::new(out, "a value", usize::MAX);
     to.inline_bytes_each = usize::MAX;
+    to.nodes_left = usize::MAX;
     let done = put_list(values, &mut to);
     if done.is_err() {
         out.truncate(start);
@@ -79,10 +80,11 @@ pub fn encode_values(values: &[Value], out: &mut Vec<u8>) -> Result<(), EncodeEr
 /// Reads what [`encode_values`] wrote.
 ///
 /// # Errors
-/// When it does not decode, or nesting or number are beyond the limits.
+/// When it does not decode, or they are nested too deep.
 pub fn decode_values(bytes: &[u8]) -> Result<Vec<Value>, WireError> {
     let mut from = Reader::new(bytes);
     from.inline_bytes_each = usize::MAX;
+    from.nodes_left = usize::MAX;
     Field::get(&mut from)
 }
 

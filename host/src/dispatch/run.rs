@@ -6,7 +6,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pixelboy_protocol::{Code, Failure, Outcome, Value, limits, match_arguments};
+use pixelboy_protocol::{
+    Code, EncodeError, Failure, Outcome, Value, encode_values, limits, match_arguments,
+};
 use pixelboy_store::{
     Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position,
     RequestDigest,
@@ -310,20 +312,11 @@ impl Call<'_> {
             Err(failure) => return Ok(self.refused(&work, failure::from_guest(failure))),
         };
         let values = self.raise(instance.guest(), values).await?;
-        let mut encoded = Vec::with_capacity(128);
-        Outcome::Done(values)
-            .encode(&mut encoded)
-            .map_err(|error| {
-                Failure::new(
-                    Code::TooLarge,
-                    format!("the reply can't be sent: {error}; nothing happened"),
-                )
-            })?;
-        let outcome: EncodedOutcome = encoded.into();
-        let services = &self.context.dispatch.services;
         let Some(transaction) = work.transaction.take() else {
             return Err(Failure::new(Code::BadState, "the operation lost its transaction").into());
         };
+        let outcome = self.reply(values, transaction.has_writes())?;
+        let services = &self.context.dispatch.services;
         let saw = transaction.seen();
         let wrote = if transaction.has_writes() {
             let record = OperationRecord {
@@ -358,6 +351,39 @@ impl Call<'_> {
             after,
             begun,
         })
+    }
+
+    /// The values encoded; many of an operation that wrote nothing travel as a blob.
+    fn reply(&self, values: Vec<Value>, wrote: bool) -> Result<EncodedOutcome, Failure> {
+        let mut encoded = Vec::with_capacity(128);
+        let outcome = Outcome::Done(values);
+        let Err(error) = outcome.encode(&mut encoded) else {
+            return Ok(encoded.into());
+        };
+        let too_large = |error: EncodeError| {
+            Failure::new(
+                Code::TooLarge,
+                format!("the reply can't be sent: {error}; nothing happened"),
+            )
+        };
+        let Outcome::Done(values) = outcome else {
+            return Err(too_large(error));
+        };
+        // A recorded reply must name the same bytes for as long as it is kept.
+        if wrote {
+            return Err(too_large(error));
+        }
+        encode_values(&values, &mut encoded).map_err(too_large)?;
+        let length = encoded.len() as u64;
+        let id = self.context.blobs.name(StoredBlob::from_bytes(encoded));
+        let form = pixelboy_protocol::Blob::VALUES;
+        let blob = Value::Blob(pixelboy_protocol::Blob {
+            id,
+            length,
+            sha256: None,
+            form,
+        });
+        Ok(encode(&Outcome::Done(vec![blob])))
     }
 
     /// The guest said no: nothing was written, but what it saw must be durable before that is said.

@@ -8,6 +8,9 @@ use wasmtime::component::Resource;
 use super::contract::pixelboy::plugin::types::{Node, Values};
 use crate::capability::blob::Data;
 
+/// Values that a guest may answer with; more than a frame's travel as a blob.
+const MAX_NODES: usize = 1 << 18;
+
 /// What is wrong with a guest's values.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum BadValues {
@@ -26,7 +29,7 @@ pub(crate) enum BadValues {
     #[error("values are nested deeper than {}", limits::NESTING)]
     TooDeep,
     /// Too many.
-    #[error("{0} values, at most {most} are allowed", most = limits::NODES)]
+    #[error("{0} values, at most {MAX_NODES} are allowed")]
     TooMany(usize),
 }
 
@@ -91,7 +94,7 @@ pub(crate) fn from_guest(
     mut data: impl FnMut(Resource<Data>) -> Value,
 ) -> Result<Vec<Value>, BadValues> {
     let count = values.nodes.len();
-    if count > limits::NODES {
+    if count > MAX_NODES {
         return Err(BadValues::TooMany(count));
     }
     let mut nodes: Vec<Option<Node>> = values.nodes.into_iter().map(Some).collect();
