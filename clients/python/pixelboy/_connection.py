@@ -383,7 +383,7 @@ class Connection:
             self._drop(Unreachable(f"{self.address} does not know this client any more{said}"), pause=self._failures > 0)
             self._failures += 1
         elif code == frames.CLOSED:
-            self.end(Closed("the session has ended" + said))
+            self.end(Closed("this PixelBoy was closed" if self.closing else "the device has ended the session" + said))
         elif code == frames.FENCED:
             self.end(Fenced(f"another program uses the same client id at {self.address}{said}; give each its own state file"))
         elif code in frames.FATAL:

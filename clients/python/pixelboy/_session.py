@@ -98,7 +98,7 @@ class Session:
         self._unconfirmed: dict[int, int] = {}  # answered: bytes of the reply
         self._unconfirmed_bytes = 0
         self._above: set[int] = set()  # answered, while a lower number is not
-        self._answers: deque[tuple[int, float]] = deque()  # (number, time), both rising: see _noted
+        self._answers: deque[tuple[int, float]] = deque()  # (number, time), both rising: see `_noted`
         self._queue_moved_at = time.monotonic()
         self._pings: dict[int, tuple[Future[float], float]] = {}
         self._ping_token = 0
@@ -125,7 +125,7 @@ class Session:
         """Connect; raises what prevents the first connection."""
         self.connection.thread.start()
         with self.guard:
-            until = time.monotonic() + max(self.timeout, 1.0)
+            until = time.monotonic() + self.timeout
             while self.connection.phase != READY and self._over is None and self.trouble is None:
                 left = until - time.monotonic()
                 if left <= 0:
@@ -414,9 +414,16 @@ class Session:
             self._say_goodbye()
             return now + GOODBYE_SECONDS
         due = now + 3600.0
+        before = self._queue_moved_at
         for job in [*self._queue, *self._sent.values()]:
+            if job.number is None:
+                own = [self.transfers.moved_at(upload) for upload in job.uploads if upload.state != DONE]
+                moved = min(own) if own else before
+                before = max(before, *own) if own else before  # the calls behind it wait for its uploads too
+            else:
+                moved = self._lower_answered_at(job.number)
             if job.pending is not None:
-                until = self._moved_at(job) + job.timeout
+                until = max(moved, job.waiting_since) + job.timeout
                 if until <= now:
                     self._give_up(job)
                 else:
@@ -581,17 +588,14 @@ class Session:
             answers.popleft()
         self._queue_moved_at = time.monotonic()
 
-    def _moved_at(self, job: Job) -> float:
-        """When something last moved that the call waits for."""
-        if job.number is not None:
-            before = 0.0
-            for number, when in self._answers:
-                if number >= job.number:
-                    break
-                before = when
-            return max(job.waiting_since, before)
-        moving = [upload.moved_at for upload in job.uploads if upload.state != DONE]
-        return max(job.waiting_since, min(moving) if moving else self._queue_moved_at)
+    def _lower_answered_at(self, this: int) -> float:
+        """When a call with a lower number was last answered."""
+        last = 0.0
+        for number, when in self._answers:
+            if number >= this:
+                break
+            last = when
+        return last
 
     def _give_up(self, job: Job) -> None:
         seconds = f"{job.timeout:g} s"

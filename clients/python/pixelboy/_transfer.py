@@ -306,6 +306,12 @@ class Transfers:
         download.limit = download.position + _DOWNLOAD_WINDOW_BYTES
         self.connection.send(frames.OpenDownload(download.number, download.blob, download.position, download.limit))
 
+    def moved_at(self, upload: Sending) -> float:
+        """When it last got further; one that waits for its turn moves with those before it."""
+        if upload in self._active:
+            return upload.moved_at
+        return max([upload.moved_at, *(active.moved_at for active in self._active)])
+
     def moving(self) -> bool:
         """Whether something is under way."""
         return bool(self._active or self._downloads)
