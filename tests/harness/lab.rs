@@ -1,0 +1,61 @@
+//! The plugin of the tests' own (`tests/lab`), and variants of it that differ in what `version` answers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::daemon::{profile_folder, root};
+
+/// What `version` answers in the file as it is built.
+pub const VERSION: &str = "lab version A";
+
+/// The built file; built now where its sources changed.
+#[must_use]
+pub fn built() -> PathBuf {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build("tests/lab", "lab"))
+        .clone()
+        .unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn build(folder: &str, name: &str) -> Result<PathBuf, String> {
+    let out = profile_folder().join("../tmp");
+    std::fs::create_dir_all(&out).map_err(|error| error.to_string())?;
+    let out = out.join(format!("{name}.wasm"));
+    let made = Command::new(root().join("tools/wasm"))
+        .args([Path::new("build"), &root().join(folder), &out])
+        // Cargo tells its tests about their own build.
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUSTC")
+        .output()
+        .map_err(|error| format!("tools/wasm does not start: {error}"))?;
+    if made.status.success() {
+        return Ok(out);
+    }
+    Err(format!(
+        "{folder} was not built for WebAssembly; `make plugins` brings what is missing. tools/wasm said:\n{}",
+        String::from_utf8_lossy(&made.stderr)
+    ))
+}
+
+/// The same plugin but that `version` answers with another letter.
+#[must_use]
+pub fn variant(letter: char) -> Vec<u8> {
+    let mut bytes = std::fs::read(built()).unwrap();
+    let found: Vec<usize> = bytes
+        .windows(VERSION.len())
+        .enumerate()
+        .filter(|(_, part)| *part == VERSION.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    assert_eq!(found.len(), 1, "the version must be in the file once");
+    bytes[found[0] + VERSION.len() - 1] = letter as u8;
+    bytes
+}
+
+/// What `version` of [`variant`] answers.
+#[must_use]
+pub fn answer(letter: char) -> String {
+    VERSION.replace('A', &letter.to_string())
+}

@@ -1,0 +1,55 @@
+//! A guest for the end-to-end tests: slow, changeable, and wrong on demand.
+
+use pixelboy_plugin::prelude::*;
+use pixelboy_plugin::store;
+
+/// Slow, changeable, and wrong on demand.
+#[plugin]
+impl Lab {
+    /// Says which build this is.
+    #[op]
+    fn version() -> Result<&'static str> {
+        // The tests change the letter in the built file.
+        Ok("lab version A")
+    }
+
+    /// Computes for a while.
+    ///
+    /// Returns: a number that says nothing.
+    #[op]
+    fn spin(rounds: i64) -> Result<i64> {
+        Ok(work(rounds))
+    }
+
+    /// Adds a text to a file, then computes for a while.
+    ///
+    /// Returns: the offset.
+    #[op]
+    fn slow_note(path: String, text: Data, rounds: i64) -> Result<u64> {
+        let offset = store::append(&path, &text)?;
+        work(rounds);
+        Ok(offset)
+    }
+
+    /// Adds a text to a file, then refuses.
+    #[op]
+    fn refused_note(path: String, text: Data) -> Result<()> {
+        store::append(&path, &text)?;
+        Err(Failure::failed("refused as asked"))
+    }
+
+    /// Adds a text to a file, then crashes.
+    #[op]
+    #[expect(clippy::panic, reason = "as asked")]
+    fn crashed_note(path: String, text: Data) -> Result<()> {
+        store::append(&path, &text)?;
+        panic!("crashed as asked");
+    }
+}
+
+/// One multiplication after the other, so that no compiler can do them at once.
+fn work(rounds: i64) -> i64 {
+    (0..rounds).fold(1, |number: i64, _| {
+        number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1)
+    })
+}
