@@ -1,1 +1,135 @@
-fn main() {}
+//! Benchmarks of `pixelboyd`, each beside a floor that is measured in the same run; `bench/README.md` says how.
+//! Invariant: what is compared runs on the same machine, at the same CPUs, in alternating rounds.
+//! Not here: tests; nothing fails because a machine is slow.
+//! A daemon that does not start or answers wrongly ends the run with one sentence.
+
+// How it is measured.
+mod cpu;
+mod daemon;
+mod floor;
+mod machine;
+mod process;
+mod ratio;
+mod report;
+
+// How both sides are talked to.
+mod link;
+mod talk;
+
+// What is measured, a file for each.
+mod idle;
+mod request;
+mod start;
+mod upload;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Whatever ends a run, as one sentence.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// Measures pixelboyd beside bare floors and prints one table.
+#[derive(Debug, Parser)]
+#[command(name = "pixelboy-bench")]
+struct Args {
+    /// The daemon; without it `$PIXELBOYD`, else the one that lies beside this program.
+    #[arg(long, value_name = "FILE")]
+    pixelboyd: Option<PathBuf>,
+
+    /// The folder of the three plugins' .wasm files.
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins"))]
+    plugins: PathBuf,
+
+    /// The built bench/echo-plugin.
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/bench/echo.wasm"))]
+    echo: PathBuf,
+
+    /// Where data is stored meanwhile; its disk is the one that is measured.
+    #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/bench"))]
+    folder: PathBuf,
+
+    /// Only these; all of them when absent.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    only: Vec<What>,
+
+    /// Alternating rounds of the request benchmarks.
+    #[arg(long, value_name = "N", default_value_t = 31)]
+    rounds: usize,
+
+    /// Seconds of idleness.
+    #[arg(long, value_name = "S", default_value_t = 10)]
+    idle_s: u64,
+
+    /// MiB of the upload.
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    upload_mib: u64,
+
+    /// The table also as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// The benchmarks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Requests through a plugin and without one.
+    Request,
+    /// From the start to the first answer.
+    Start,
+    /// CPU time and memory while nothing happens.
+    Idle,
+    /// A large upload.
+    Upload,
+}
+
+/// What this program is when it starts itself.
+#[derive(Clone, Debug, Subcommand)]
+enum Role {
+    /// The bare servers; prints its address, ends with its standard input.
+    #[command(hide = true)]
+    Floor(floor::Args),
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let done = match &args.role {
+        Some(Role::Floor(floor)) => floor::run(floor),
+        None => run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("pixelboy-bench: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Fault> {
+    let kit = daemon::Kit::find(args)?;
+    let wanted = |what| args.only.is_empty() || args.only.contains(&what);
+    let mut report = report::Report::new(machine::Machine::look());
+    report.machine.print();
+    if wanted(What::Request) {
+        request::measure(&kit, args.rounds, &mut report)?;
+    }
+    if wanted(What::Start) {
+        start::measure(&kit, &mut report)?;
+    }
+    if wanted(What::Idle) {
+        idle::measure(&kit, args.idle_s, &mut report)?;
+    }
+    if wanted(What::Upload) {
+        upload::measure(&kit, args.upload_mib, &mut report)?;
+    }
+    report.print();
+    match &args.json {
+        Some(file) => report.write_json(file),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,120 @@
+//! A small request, through a plugin and without one, beside a bare echo server.
+//! Client and servers share one CPU: between CPUs a wake-up takes longer than all that any server does.
+
+use pixelboy_protocol::Value;
+
+use crate::daemon::{Bare, Daemon, Kit};
+use crate::link::{Link, Talk};
+use crate::process::Process;
+use crate::report::{Aim, Report, Row};
+use crate::{Fault, cpu, talk};
+
+/// Bytes of the argument.
+const PAYLOAD_BYTES: usize = 64;
+
+/// How many times the floor a request through a plugin may take.
+const AIM: f64 = 1.5;
+
+/// Requests that wait at a time, and how many of them make a round of some 20 ms.
+const LOADS: [(usize, usize); 2] = [(1, 1_000), (64, 4_000)];
+
+/// Rounds that are not counted: caches fill, CPUs speed up.
+const WARM_UP: usize = 2;
+
+/// Measures, and adds the rows.
+pub(crate) fn measure(kit: &Kit, rounds: usize, report: &mut Report) -> Result<(), Fault> {
+    let device = kit.device(true)?;
+    let given = cpu::given()?;
+    let last = given.last().copied().unwrap_or_default();
+    let mut places = vec![("one CPU", vec![last])];
+    if given.len() > 1 {
+        places.push(("any CPU", given));
+    }
+    for (place, cpus) in places {
+        let rows = cpu::on(&cpus, || {
+            let (daemon, bare) = (device.start()?, kit.bare_echo()?);
+            let rows = at(place, &daemon, &bare, rounds);
+            daemon.stop().and(rows)
+        })??;
+        rows.into_iter().for_each(|row| report.add(row));
+    }
+    Ok(())
+}
+
+/// A server with its client.
+struct Side {
+    link: Link,
+    process: Process,
+    talk: Box<dyn Talk>,
+}
+
+/// What a side took in the rounds so far, a request each.
+#[derive(Clone, Default)]
+struct Taken {
+    micros: Vec<f64>,
+    /// Of the server alone.
+    cpu_micros: Vec<f64>,
+}
+
+impl Side {
+    fn round(&mut self, requests: usize, in_flight: usize, taken: &mut Taken) -> Result<(), Fault> {
+        let before = self.process.work()?;
+        let time = self.link.round(&mut *self.talk, requests, in_flight)?;
+        let work = self.process.work()?.since(before);
+        taken.micros.push(time.as_secs_f64() * 1e6 / requests as f64);
+        taken.cpu_micros.push(work.cpu_ns as f64 / 1e3 / requests as f64);
+        Ok(())
+    }
+}
+
+fn pixelboy(daemon: &Daemon, op: &str, argument: Value) -> Result<Side, Fault> {
+    let mut link = Link::connect(daemon.address)?;
+    let mut client = talk::Client::join(&mut link)?;
+    client.will_ask(op, std::slice::from_ref(&argument), Some(vec![argument.clone()]))?;
+    Ok(Side { link, process: daemon.process(), talk: Box::new(client) })
+}
+
+fn at(place: &str, daemon: &Daemon, bare: &Bare, rounds: usize) -> Result<Vec<Row>, Fault> {
+    let payload = [0x5a; PAYLOAD_BYTES];
+    let mut sides = [
+        Side {
+            link: Link::connect(bare.address)?,
+            process: bare.process(),
+            talk: Box::new(talk::Bare::new(&payload)),
+        },
+        pixelboy(daemon, "echo", Value::Bytes(payload.to_vec()))?,
+        pixelboy(daemon, "srto", Value::Float(5.0))?,
+    ];
+    let mut taken = vec![[const { Taken { micros: Vec::new(), cpu_micros: Vec::new() } }; 3]; LOADS.len()];
+    for round in 0..rounds + WARM_UP {
+        for ((in_flight, requests), taken) in LOADS.into_iter().zip(&mut taken) {
+            let mut turns: Vec<_> = sides.iter_mut().zip(taken).collect();
+            if round % 2 == 1 {
+                turns.reverse();
+            }
+            for (side, taken) in turns {
+                let mut ignored = Taken::default();
+                let taken = if round < WARM_UP { &mut ignored } else { taken };
+                side.round(requests, in_flight, taken)?;
+            }
+        }
+    }
+    let mut rows = Vec::new();
+    for ((in_flight, _), [bare, echo, host]) in LOADS.into_iter().zip(&taken) {
+        let how = match in_flight {
+            1 => format!("one at a time, {place}"),
+            _ => format!("{in_flight} in flight, {place}"),
+        };
+        for (what, ours) in [("echo through a plugin", echo), ("srto, without a guest", host)] {
+            let row = Row::of_rounds(format!("{what}, {how}"), "us", &ours.micros, &bare.micros);
+            let row = match (what, place, in_flight) {
+                ("echo through a plugin", "one CPU", 1) => row.aim(Aim::Ratio(AIM)),
+                _ => row,
+            };
+            rows.push(row);
+            let cpu = Row::of_rounds("  of it the server's CPU time", "us", &ours.cpu_micros, &bare.cpu_micros);
+            rows.push(cpu);
+        }
+    }
+    Ok(rows)
+}
