@@ -1,0 +1,294 @@
+//! Bytes from the device, however large, as they come.
+//! Invariant: what was given out is in order and without gaps, and at the end its SHA-256 was checked; after a break it goes on
+//! where it stood. Runs in its caller: who reads slowly gives credit slowly, so memory holds at most one window.
+//! `save` leaves no half file under the asked name; what it has stays beside it, and the next `save` goes on from there.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use pixelboy_protocol::{Blob, Code, Credit, Data, OpenDownload};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::client::{Client, Progress};
+use crate::error::Error;
+use crate::transfer::{Lane, Told};
+
+/// Bytes that may be on their way.
+const WINDOW_BYTES: u64 = 1 << 20;
+/// Damaged chunks after which the network or a memory is taken for faulty.
+const BAD_CHUNKS: u32 = 3;
+
+/// Bytes that the device holds for this client.
+pub struct Download<'a> {
+    client: &'a Client,
+    blob: Blob,
+    lane: Option<Lane>,
+    /// Of the next chunk.
+    position: u64,
+    limit: u64,
+    hasher: Sha256,
+    moved: Instant,
+    bad: u32,
+    is_complete: bool,
+}
+
+impl<'a> Download<'a> {
+    pub(crate) fn new(client: &'a Client, blob: Blob) -> Self {
+        Self {
+            client,
+            blob,
+            lane: None,
+            position: 0,
+            limit: 0,
+            hasher: Sha256::new(),
+            moved: Instant::now(),
+            bad: 0,
+            is_complete: false,
+        }
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.blob.length
+    }
+
+    /// Where the next chunk lies, in bytes.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Tells of bytes that are here already, from an earlier attempt; for use before the first chunk.
+    pub fn skip(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.position += bytes.len() as u64;
+    }
+
+    /// The next bytes; none when all have come and their SHA-256 is right.
+    ///
+    /// # Errors
+    /// When nothing comes for as long as [`Options::deadline`](crate::Options::deadline), the device no longer holds the bytes
+    /// (`blob-gone`), or they are not the announced ones.
+    pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.moved = Instant::now();
+        while !self.is_complete {
+            let until = self.moved + self.client.options().deadline;
+            let told = match &mut self.lane {
+                None => {
+                    self.lane = Some(Lane::open(self.client.commands()).await?);
+                    continue;
+                }
+                Some(lane) => tokio::time::timeout_at(until.into(), lane.hear()).await,
+            };
+            let Ok(told) = told else {
+                return Err(Error::TimedOut {
+                    what: format!(
+                        "no byte came ({} of {} are here)",
+                        self.position, self.blob.length
+                    ),
+                    after: self.client.options().deadline,
+                });
+            };
+            if let Some(chunk) = self.on_told(told?)? {
+                return Ok(Some(chunk));
+            }
+        }
+        Ok(None)
+    }
+
+    fn on_told(&mut self, told: Told) -> Result<Option<Vec<u8>>, Error> {
+        let Some(lane) = &mut self.lane else {
+            return Ok(None);
+        };
+        match told {
+            Told::Connected { .. } => {
+                self.limit = self.position.saturating_add(WINDOW_BYTES);
+                lane.send(OpenDownload {
+                    transfer: lane.number,
+                    blob: self.blob.id,
+                    offset: self.position,
+                    limit: self.limit,
+                });
+            }
+            // It goes on under another number.
+            Told::Lost => self.lane = None,
+            Told::Data {
+                offset,
+                crc32c,
+                chunk,
+            } => return self.on_data(offset, crc32c, chunk),
+            Told::Finish(finish) => {
+                let hasher = std::mem::take(&mut self.hasher);
+                let sha256: [u8; 32] = hasher.finalize().into();
+                let whole = finish.length == self.position && finish.length == self.blob.length;
+                if !whole
+                    || finish.sha256 != sha256
+                    || self
+                        .blob
+                        .sha256
+                        .is_some_and(|announced| announced != sha256)
+                {
+                    return Err(Error::Mismatch);
+                }
+                self.is_complete = true;
+            }
+            Told::Aborted(failure) => return Err(Error::Failed(failure)),
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn on_data(
+        &mut self,
+        offset: u64,
+        crc32c: u32,
+        chunk: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let Some(lane) = &mut self.lane else {
+            return Ok(None);
+        };
+        let end = offset.saturating_add(chunk.len() as u64);
+        let intact = Data {
+            transfer: lane.number,
+            offset,
+            crc32c,
+            chunk: &chunk,
+        }
+        .is_intact();
+        if !intact || offset != self.position || end > self.limit || chunk.is_empty() {
+            self.bad += 1;
+            let what = format!(
+                "a damaged or misplaced chunk at {offset}, expected at {}",
+                self.position
+            );
+            if self.bad >= BAD_CHUNKS {
+                return Err(self.client.protocol_error(what));
+            }
+            lane.broken(Code::BadChunk, what);
+            lane.is_done = true;
+            self.lane = None;
+            return Ok(None);
+        }
+        self.position = end;
+        self.hasher.update(&chunk);
+        let limit = end.saturating_add(WINDOW_BYTES);
+        if self.limit < self.blob.length && limit >= self.limit + WINDOW_BYTES / 4 {
+            self.limit = limit;
+            lane.send(Credit {
+                transfer: lane.number,
+                limit,
+            });
+        }
+        Ok(Some(chunk))
+    }
+
+    /// All bytes. Takes memory for them.
+    ///
+    /// # Errors
+    /// As [`Download::chunk`].
+    pub async fn bytes(mut self) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// Writes all bytes to `to`, which is called `name` in messages.
+    ///
+    /// # Errors
+    /// As [`Download::chunk`]; then `to` has got a part. When it takes no more.
+    pub async fn write_to(
+        &mut self,
+        to: &mut (impl AsyncWrite + Unpin),
+        name: &str,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        while let Some(chunk) = self.chunk().await? {
+            to.write_all(&chunk)
+                .await
+                .map_err(|error| Error::file(name, &error))?;
+            progress(self.position, self.blob.length);
+        }
+        to.flush().await.map_err(|error| Error::file(name, &error))
+    }
+
+    /// Writes all bytes to a file, which appears under its name when all are on disk. What an attempt that failed has got stays
+    /// in `PATH.part`, and the next one goes on from there.
+    ///
+    /// # Errors
+    /// As [`Download::chunk`]; when the file cannot be written.
+    pub async fn save(mut self, path: &Path, progress: Progress<'_>) -> Result<(), Error> {
+        let part = beside(path);
+        let name = path.display().to_string();
+        let mut kept = self.kept_part(&part).await;
+        loop {
+            match self.save_part(&part, kept, &name, progress).await {
+                Ok(()) => break,
+                Err(Error::Mismatch) if kept => {
+                    // The part was of other bytes.
+                    self = Download::new(self.client, self.blob);
+                    kept = false;
+                }
+                Err(Error::Mismatch) => {
+                    let _ = tokio::fs::remove_file(&part).await;
+                    return Err(Error::Mismatch);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        tokio::fs::rename(&part, path)
+            .await
+            .map_err(|error| Error::file(name, &error))
+    }
+
+    /// Whether there is a part of an earlier attempt; it is hashed, and skipped.
+    async fn kept_part(&mut self, part: &Path) -> bool {
+        let Ok(mut file) = tokio::fs::File::open(part).await else {
+            return false;
+        };
+        let mut buffer = vec![0; 256 * 1_024];
+        loop {
+            match file.read(&mut buffer).await {
+                Ok(0) if self.position <= self.blob.length => return self.position > 0,
+                Ok(bytes) if bytes > 0 => self.skip(buffer.get(..bytes).unwrap_or_default()),
+                _ => {
+                    *self = Download::new(self.client, self.blob);
+                    return false;
+                }
+            }
+        }
+    }
+
+    async fn save_part(
+        &mut self,
+        part: &Path,
+        kept: bool,
+        name: &str,
+        progress: Progress<'_>,
+    ) -> Result<(), Error> {
+        let opened = tokio::fs::OpenOptions::new()
+            .create(true)
+            .write(true)
+            .append(kept)
+            .truncate(!kept)
+            .open(part)
+            .await;
+        let mut file = opened.map_err(|error| Error::file(name, &error))?;
+        let written = self.write_to(&mut file, name, progress).await;
+        // What came is kept also where the rest did not.
+        let synced = file
+            .sync_all()
+            .await
+            .map_err(|error| Error::file(name, &error));
+        written.and(synced)
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    part.into()
+}

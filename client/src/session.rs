@@ -1,0 +1,451 @@
+//! The calls of a client: numbers, order, window, confirmation, sending again, deadlines. *Exactly once* on this side.
+//! Invariant: requests leave in the order they were submitted, each under its number with the same bytes however often it is
+//! sent; only what was answered is confirmed; every call ends by its deadline.
+//! Not here: sockets, transfers and clocks (`driver`); frames are left in `out` for whoever has a connection.
+//! When the device no longer knows the client, what was sent is *outcome unknown* and what was not goes on under a new id.
+
+mod job;
+mod window;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use pixelboy_protocol::{
+    Cancel, Code, Hello, Limits, Outcome, Welcome, encode_call, encode_request_with,
+};
+use tokio::sync::oneshot;
+
+use crate::command::Answer;
+use crate::error::{Error, Ticket};
+use crate::identity::Identity;
+use crate::reply::Reply;
+
+pub(crate) use job::Job;
+use window::Window;
+
+/// Answers that nobody waited for any more are kept for a while, should somebody ask.
+const LATE_ANSWERS: usize = 64;
+/// Where nothing is due.
+const FAR: Duration = Duration::from_secs(3_600);
+
+/// The calls of a client.
+pub(crate) struct Session {
+    identity: Identity,
+    limits: Limits,
+    /// There is a connection, and the device greeted.
+    ready: bool,
+    queue: VecDeque<Job>,
+    sent: BTreeMap<u64, Job>,
+    sent_bytes: u64,
+    window: Window,
+    late: VecDeque<(Ticket, Answer)>,
+    /// Nothing is due before.
+    due: Instant,
+    /// Why there is no connection.
+    trouble: Option<String>,
+    /// Why there will be none.
+    over: Option<Error>,
+    /// `cc` was done: the device closes next.
+    pub(crate) ending: bool,
+    /// Frames to be sent on the present connection.
+    pub(crate) out: Vec<u8>,
+}
+
+/// The device knows less or more of this client than it should: a new id was taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Renewed;
+
+impl Session {
+    pub(crate) fn new(identity: Identity, now: Instant) -> Self {
+        Self {
+            identity,
+            limits: Limits::default(),
+            ready: false,
+            queue: VecDeque::new(),
+            sent: BTreeMap::new(),
+            sent_bytes: 0,
+            window: Window::default(),
+            late: VecDeque::new(),
+            due: now + FAR,
+            trouble: None,
+            over: None,
+            ending: false,
+            out: Vec::new(),
+        }
+    }
+
+    pub(crate) fn identity(&mut self) -> &mut Identity {
+        &mut self.identity
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether somebody waits for the device.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        !self.sent.is_empty() || !self.queue.is_empty()
+    }
+
+    /// Whether a caller waits for an answer.
+    pub(crate) fn has_callers(&self) -> bool {
+        !self.queue.is_empty() || self.sent.values().any(|job| job.answer.is_some())
+    }
+
+    // ---- the connection ----
+
+    /// How to present itself now.
+    pub(crate) fn hello(&self, name: &str) -> Hello {
+        Hello {
+            last_store: self.identity.store,
+            lowest_unconfirmed: self.lowest(),
+            ..Hello::new(self.identity.client, name)
+        }
+    }
+
+    /// Compares memories, then sends what has no reply again.
+    pub(crate) fn welcomed(
+        &mut self,
+        welcome: &Welcome,
+        now: Instant,
+    ) -> Result<Result<(), Renewed>, Error> {
+        let another = self
+            .identity
+            .store
+            .is_some_and(|store| store != welcome.store);
+        if another {
+            self.renew("the device has another data folder than before")?;
+            return Ok(Err(Renewed));
+        }
+        if self.identity.next_number() <= welcome.received_through {
+            self.renew("the device knows more of this client than the client itself; is its state file a copy, or an old one?")?;
+            return Ok(Err(Renewed));
+        }
+        self.identity.met(welcome.store)?;
+        self.limits = Limits::from_wire(&welcome.limits);
+        self.ready = true;
+        self.trouble = None;
+        let lowest = self.lowest();
+        self.window.connected(lowest, welcome.received_through);
+        self.confirm();
+        for (number, job) in &self.sent {
+            send(*number, job, 0, now, &mut self.out);
+            self.window.sent(*number);
+            if job.cancelling {
+                put(Cancel { number: *number }.encode(&mut self.out));
+            }
+        }
+        self.advance(now);
+        Ok(Ok(()))
+    }
+
+    /// The connection broke, or could not be made.
+    pub(crate) fn lost(&mut self, why: String) {
+        self.ready = false;
+        self.out.clear();
+        self.trouble = Some(why);
+    }
+
+    /// There will be no further connection: everything under way ends.
+    pub(crate) fn end(&mut self, error: &Error) {
+        self.ready = false;
+        self.out.clear();
+        for job in std::mem::take(&mut self.queue) {
+            settle(&mut self.late, job, Err(error.clone()));
+        }
+        for job in std::mem::take(&mut self.sent).into_values() {
+            let unknown = Error::OutcomeUnknown {
+                op: job.op.clone(),
+                why: error.to_string(),
+                ticket: None,
+            };
+            settle(&mut self.late, job, Err(unknown));
+        }
+        self.identity.release();
+        self.over = Some(error.clone());
+    }
+
+    /// Takes a new client id. What was sent is unknown for good; what waits goes on under the new id.
+    pub(crate) fn renew(&mut self, why: &str) -> Result<(), Error> {
+        for job in std::mem::take(&mut self.sent).into_values() {
+            let unknown = Error::OutcomeUnknown {
+                op: job.op.clone(),
+                why: why.to_owned(),
+                ticket: None,
+            };
+            settle(&mut self.late, job, Err(unknown));
+        }
+        self.sent_bytes = 0;
+        self.window = Window::default();
+        self.ready = false;
+        self.out.clear();
+        self.identity.renew()
+    }
+
+    // ---- calls ----
+
+    pub(crate) fn submit(&mut self, job: Job, now: Instant) {
+        if let Some(over) = &self.over {
+            return settle(&mut self.late, job, Err(over.clone()));
+        }
+        self.due = self.due.min(job.deadline);
+        self.queue.push_back(job);
+        self.advance(now);
+    }
+
+    /// Asks the device to drop a call; one that was not sent never will be.
+    pub(crate) fn cancel(&mut self, ticket: Ticket) {
+        if let Some(at) = self.queue.iter().position(|job| job.ticket == ticket) {
+            if let Some(job) = self.queue.remove(at) {
+                let cancelled = pixelboy_protocol::Failure::new(
+                    Code::Cancelled,
+                    "cancelled before it was sent; nothing happened",
+                );
+                settle(&mut self.late, job, Err(Error::Failed(cancelled)));
+            }
+            return;
+        }
+        if let Some((number, job)) = self.sent.iter_mut().find(|(_, job)| job.ticket == ticket) {
+            job.cancelling = true;
+            if self.ready {
+                put(Cancel { number: *number }.encode(&mut self.out));
+            }
+        }
+    }
+
+    /// Waits on for a call whose answer was not waited for.
+    pub(crate) fn again(
+        &mut self,
+        ticket: Ticket,
+        deadline: Instant,
+        answer: oneshot::Sender<Answer>,
+    ) {
+        if let Some(at) = self.late.iter().position(|(late, _)| *late == ticket) {
+            if let Some((_, known)) = self.late.remove(at) {
+                let _ = answer.send(known);
+            }
+            return;
+        }
+        if let Some(job) = self.sent.values_mut().find(|job| job.ticket == ticket) {
+            job.deadline = deadline;
+            job.answer = Some(answer);
+            self.due = self.due.min(deadline);
+            return;
+        }
+        let unknown = Error::OutcomeUnknown {
+            op: "the call".to_owned(),
+            why: match &self.over {
+                Some(over) => over.to_string(),
+                None => "nothing is known of it here any more".to_owned(),
+            },
+            ticket: None,
+        };
+        let _ = answer.send(Err(unknown));
+    }
+
+    /// A reply has come.
+    pub(crate) fn replied(&mut self, reply: pixelboy_protocol::Reply, bytes: usize, now: Instant) {
+        let number = reply.number;
+        let Some(job) = self.sent.get_mut(&number) else {
+            return;
+        };
+        if let Outcome::Failed(failure) = &reply.outcome
+            && failure.code == Code::OutcomeUnknown
+        {
+            // Not final: it keeps its number, and is asked for again on the next connection.
+            let unknown = Error::OutcomeUnknown {
+                op: job.op.clone(),
+                why: failure.message.clone(),
+                ticket: Some(job.ticket),
+            };
+            job.answer(Err(unknown));
+            return;
+        }
+        let Some(job) = self.sent.remove(&number) else {
+            return;
+        };
+        self.sent_bytes = self.sent_bytes.saturating_sub(job.bytes());
+        let answer = match reply.outcome {
+            Outcome::Done(values) => {
+                self.ending |= job.op == "cc" && !reply.recorded;
+                Ok(Reply {
+                    op: job.op.clone(),
+                    values,
+                    stored: reply.stored,
+                    recorded: reply.recorded,
+                })
+            }
+            Outcome::Failed(failure) => Err(Error::Failed(failure)),
+        };
+        settle(&mut self.late, job, answer);
+        self.window.answered(number, bytes);
+        if self.window.is_filling(&self.limits) {
+            self.confirm();
+        }
+        self.advance(now);
+    }
+
+    /// Tells the device which replies have come, as far as it was not told.
+    pub(crate) fn confirm(&mut self) {
+        if self.ready
+            && let Some(confirm) = self.window.confirmation(self.lowest())
+        {
+            put(confirm.encode(&mut self.out));
+        }
+    }
+
+    /// Asks for the end of the session; the device closes the connection then.
+    pub(crate) fn say_cc(&mut self) {
+        let mut call = Vec::new();
+        put(encode_call("cc", &[], &[], &mut call));
+        // Without a number the session ends by itself after its grace.
+        if self.ready
+            && let Ok(number) = self.identity.number()
+        {
+            let lowest = self.lowest().min(number);
+            let confirmed = self.window.confirmed_by_request(lowest);
+            put(encode_request_with(
+                number,
+                confirmed,
+                None,
+                &call,
+                &mut self.out,
+            ));
+        }
+    }
+
+    /// Ends the calls whose time has run out. When to come again.
+    pub(crate) fn tick(&mut self, now: Instant) -> Instant {
+        if now < self.due {
+            return self.due;
+        }
+        while let Some(at) = self.queue.iter().position(|job| job.deadline <= now) {
+            if let Some(job) = self.queue.remove(at) {
+                let error = self.not_sent(&job);
+                settle(&mut self.late, job, Err(error));
+            }
+        }
+        let why = self.why();
+        let mut due = now + FAR;
+        for (number, job) in &mut self.sent {
+            if job.answer.is_some() && job.deadline <= now {
+                // Dropped where it has not begun; otherwise its reply is kept for whoever asks again.
+                job.cancelling = true;
+                if self.ready {
+                    put(Cancel { number: *number }.encode(&mut self.out));
+                }
+                let unknown = Error::OutcomeUnknown {
+                    op: job.op.clone(),
+                    why: format!("no answer within {} s{why}", job.patience.as_secs_f64()),
+                    ticket: Some(job.ticket),
+                };
+                job.answer(Err(unknown));
+            }
+            if job.answer.is_some() {
+                due = due.min(job.deadline);
+            }
+        }
+        self.due = self
+            .queue
+            .iter()
+            .map(|job| job.deadline)
+            .fold(due, Instant::min);
+        self.due
+    }
+
+    // ---- inside ----
+
+    /// The smallest number without a reply.
+    fn lowest(&self) -> u64 {
+        self.sent
+            .first_key_value()
+            .map_or(self.identity.next_number(), |(number, _)| *number)
+    }
+
+    /// Numbers and sends what the windows have room for.
+    fn advance(&mut self, now: Instant) {
+        while self.ready
+            && let Some(job) = self.queue.front()
+        {
+            let unconfirmed = (self.sent.len() + self.window.unconfirmed()) as u64;
+            let bytes_after = self.sent_bytes + job.bytes();
+            if unconfirmed >= self.limits.window_operations
+                || (bytes_after > self.limits.window_bytes && !self.sent.is_empty())
+            {
+                return;
+            }
+            let Some(job) = self.queue.pop_front() else {
+                return;
+            };
+            if job.deadline <= now {
+                let error = self.not_sent(&job);
+                settle(&mut self.late, job, Err(error));
+                continue;
+            }
+            let number = match self.identity.number() {
+                Ok(number) => number,
+                Err(error) => {
+                    settle(&mut self.late, job, Err(error));
+                    continue;
+                }
+            };
+            self.sent_bytes = bytes_after;
+            let lowest = self
+                .sent
+                .first_key_value()
+                .map_or(number, |(lowest, _)| *lowest);
+            let confirmed = self.window.confirmed_by_request(lowest);
+            send(number, &job, confirmed, now, &mut self.out);
+            self.window.sent(number);
+            self.sent.insert(number, job);
+        }
+    }
+
+    fn not_sent(&self, job: &Job) -> Error {
+        match &self.trouble {
+            Some(why) => Error::TimedOut {
+                what: format!("{} was not sent, there was no connection ({why})", job.op),
+                after: job.patience,
+            },
+            None => Error::TimedOut {
+                what: format!("{} was not sent, calls before it did not end", job.op),
+                after: job.patience,
+            },
+        }
+    }
+
+    fn why(&self) -> String {
+        match (&self.trouble, self.ready) {
+            (Some(trouble), false) => format!(" ({trouble})"),
+            (None, false) => " (no connection)".to_owned(),
+            (_, true) => String::new(),
+        }
+    }
+}
+
+fn send(number: u64, job: &Job, confirmed: u64, now: Instant, out: &mut Vec<u8>) {
+    let deadline_ms = job.deadline_ms(now);
+    put(encode_request_with(
+        number,
+        confirmed,
+        Some(deadline_ms),
+        &job.call,
+        out,
+    ));
+}
+
+/// What is encoded here was measured before, so it fits.
+fn put(encoded: Result<(), pixelboy_protocol::EncodeError>) {
+    debug_assert!(encoded.is_ok(), "{encoded:?}");
+}
+
+fn settle(late: &mut VecDeque<(Ticket, Answer)>, mut job: Job, answer: Answer) {
+    if job.answer.is_some() {
+        job.answer(answer);
+    } else {
+        if late.len() >= LATE_ANSWERS {
+            late.pop_front();
+        }
+        late.push_back((job.ticket, answer));
+    }
+}
