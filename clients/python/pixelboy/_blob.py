@@ -97,10 +97,11 @@ class Blob:
                 break
             except BlobGone:
                 # The device forgot the blob (it restarted, say): where asking again is harmless, go on with the same bytes.
-                if self._again is None or renewed or self.sha256 is None:
+                # The SHA-256 at the end tells whether they were.
+                if self._again is None or renewed:
                     raise
                 fresh = self._again()
-                if fresh.sha256 != self.sha256:
+                if len(fresh) != self._length or (self.sha256 is not None and fresh.sha256 not in (None, self.sha256)):
                     raise
                 chunks, renewed = fresh._chunks, True
         if any(digest.digest() != sha256 for sha256 in announced):

@@ -348,6 +348,8 @@ class Connection:
     def _accept(self, frame: frames.Frame) -> None:
         if isinstance(frame, frames.Ping):
             self.send(frames.Pong(frame.token))
+        elif isinstance(frame, frames.FROM_CLIENTS):
+            raise frames.BadFrame(frames.UNKNOWN_KIND, f"{type(frame).__name__} is for clients to send")
         elif isinstance(frame, frames.Close):
             self._closed_by_device(frame.code, frame.message)
         elif self.phase == GREETING:

@@ -632,6 +632,11 @@ class TableChanged(Frame):
     digest: bytes
 
 
+# What only clients send: a host that does has lost its way.
+FROM_CLIENTS = (
+    Hello, Auth, Goodbye, Request, Confirm, Cancel, Bind, CallReply, CallCredit, OpenUpload, OpenDownload, GetTable,
+)  # fmt: skip
+
 KINDS: dict[int, type[Frame]] = {kind.kind: kind for kind in Frame.__subclasses__()}
 
 

@@ -6,9 +6,12 @@ Not here: what the lock guards (`_session`).
 
 from __future__ import annotations
 
+import logging
 import threading
 from types import TracebackType
 from typing import Callable
+
+_LOG = logging.getLogger("pixelboy")
 
 
 class Guard:
@@ -26,8 +29,16 @@ class Guard:
     ) -> None:
         later, self._later = self._later, []
         self._lock.release()
-        for function in later:
-            function()
+        try:
+            while later:
+                try:
+                    later.pop(0)()
+                except Exception:
+                    _LOG.exception("a callback failed")
+        finally:
+            if later:  # interrupted by the keyboard: whoever comes next goes on
+                with self._lock:
+                    self._later[:0] = later
 
     def later(self, function: Callable[[], object]) -> None:
         """Run this after the lock is released. To be called with the lock held."""

@@ -81,15 +81,18 @@ class Reply:
         return f"<Reply to {self.op}: {self}>"
 
 
-def _words(value: object) -> str:
+def _words(value: object, inside: bool = False) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {_words(inner)}" for key, inner in value.items())
+        text = ", ".join(f"{key}: {_words(inner, True)}" for key, inner in value.items())
+        return f"{{{text}}}" if inside else text
     if isinstance(value, list):
-        return f"[{', '.join(_words(inner) for inner in value)}]"
+        return f"[{', '.join(_words(inner, True) for inner in value)}]"
     return "null" if value is None else str(value)
 
 

@@ -9,6 +9,7 @@ Not here: sockets (`_connection`), bytes of transfers (`_transfer`), Python's ar
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import threading
 import time
 from collections import deque
@@ -32,6 +33,8 @@ from ._values import BlobRef, UploadRef, encode_arguments
 from .errors import Closed, Failure, GaveUp, NotSendable, OutcomeUnknown, PixelBoyError, Unreachable
 
 T = TypeVar("T")
+_LOG = logging.getLogger("pixelboy")
+_LOG.addHandler(logging.NullHandler())
 
 QUEUE_CALLS = 4_096
 QUEUE_BYTES = 16 << 20
@@ -323,6 +326,7 @@ class Session:
             return
         state.met(welcome.store)
         self.host_name = welcome.host
+        _LOG.debug("connected to %s, %s", self.connection.address, welcome.host)
         self.trouble = None
         self._table_digest = welcome.table
         self._received_through = welcome.received_through
@@ -330,6 +334,7 @@ class Session:
         also = sorted(number for number in self._above if number <= welcome.received_through)
         if also:
             self.connection.send(frames.Confirm(self._through(), also[: frames.CONFIRM_ALSO]))
+        self._confirmed(next(iter(self._sent), state.next_number) - 1, also)  # the first part by Hello
         now = time.monotonic()
         for job in list(self._sent.values()):
             self._send(job, now)
@@ -374,6 +379,7 @@ class Session:
             self._renewing = False  # no trouble: the next greeting is with a new id
         else:
             self.trouble = error
+            _LOG.info("%s; connecting again", error)
         self.transfers.lost()
         self.calls.lost()
         self._changed.notify_all()

@@ -336,9 +336,12 @@ class PixelBoy:
 
     # --- what is stored ---
 
-    def ls(self, folder: str = "", *, timeout: float | None = None) -> Reply:
-        """List a folder, "" for the top: `for file in pb.ls(): print(file["name"])`."""
-        return self._do("ls", *([folder] if folder else []), timeout=timeout)
+    def ls(
+        self, folder: str = "", after: str | None = None, limit: int | None = None, *, timeout: float | None = None
+    ) -> Reply:
+        """List a folder, "" for the top: `for file in pb.ls(): print(file["name"])`. `after` and `limit` page through a long one."""
+        page = [] if after is None and limit is None else [after, limit]
+        return self._do("ls", *([folder] if folder or page else []), *page, timeout=timeout)
 
     def get(
         self, path: str, *, timeout: float | None = None, progress: Progress | None = None

@@ -14,8 +14,8 @@ from fakehost import FakeHost, row
 
 from pixelboy import PixelBoy, errors
 from pixelboy import _frames as frames
-from pixelboy._values import AS_TEXT, AS_VALUES, put_values
 from pixelboy._limits import Limits
+from pixelboy._values import AS_TEXT, AS_VALUES, put_values
 
 
 def test_a_reply_reads_like_what_it_is(pb: PixelBoy) -> None:
@@ -168,7 +168,7 @@ def test_poll_says_none_while_there_is_no_answer(host: FakeHost, pb: PixelBoy) -
 
 
 def test_a_callback_that_would_wait_for_itself_is_told_so(pb: PixelBoy) -> None:
-    said: "concurrent.futures.Future[str]" = concurrent.futures.Future()
+    said: concurrent.futures.Future[str] = concurrent.futures.Future()
 
     def callback(_: object) -> None:
         try:

@@ -433,7 +433,7 @@ def test_a_call_of_a_run_that_crashed_is_done_once_by_the_next(host: FakeHost, c
     assert host.files["a"] == b"one,two,three"
 
 
-def test_an_upload_of_a_run_that_crashed_goes_on_in_the_next(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
+def test_an_upload_of_a_crashed_run_goes_on_in_the_next(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
     state, picture = tmp_path / "state", tmp_path / "picture"
     data = os.urandom(1_000_000)
     picture.write_bytes(data)
