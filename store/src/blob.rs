@@ -32,12 +32,19 @@ struct Inner {
 pub(crate) enum Content {
     Memory(Bytes),
     /// The first `on_disk` bytes of the file, then what is not written to it yet.
-    File { file: File, on_disk: u64, tail: Vec<Bytes> },
+    File {
+        file: File,
+        on_disk: u64,
+        tail: Vec<Bytes>,
+    },
 }
 
 impl std::fmt::Debug for Blob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Blob").field("len", &self.0.len).field("sha256", &self.known_sha256()).finish()
+        f.debug_struct("Blob")
+            .field("len", &self.0.len)
+            .field("sha256", &self.known_sha256())
+            .finish()
     }
 }
 
@@ -61,7 +68,12 @@ impl Blob {
     }
 
     /// `len` bytes of `content`, with the digests as far as they are known.
-    pub(crate) fn of(len: u64, content: Content, sha256: Option<Sha256>, crc32c: Option<u32>) -> Self {
+    pub(crate) fn of(
+        len: u64,
+        content: Content,
+        sha256: Option<Sha256>,
+        crc32c: Option<u32>,
+    ) -> Self {
         Self::from_staged(len, content, sha256, crc32c, None)
     }
 
@@ -75,7 +87,13 @@ impl Blob {
         fn known<T>(value: Option<T>) -> OnceLock<T> {
             value.map_or_else(OnceLock::new, OnceLock::from)
         }
-        Self(Arc::new(Inner { len, content, sha256: known(sha256), crc32c: known(crc32c), origin }))
+        Self(Arc::new(Inner {
+            len,
+            content,
+            sha256: known(sha256),
+            crc32c: known(crc32c),
+            origin,
+        }))
     }
 
     /// In bytes.
@@ -140,7 +158,9 @@ impl Blob {
                 match rustix::io::preadv2(file, slices, offset, ReadWriteFlags::NOWAIT) {
                     Ok(0) => Err(cut_short()),
                     Ok(filled) => Ok(Some(filled)),
-                    Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR) => Ok(None),
+                    Err(
+                        Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL | Errno::INTR,
+                    ) => Ok(None),
                     Err(error) => Err(error.into()),
                 }
             }
@@ -149,7 +169,10 @@ impl Blob {
 
     /// All of it in order, each reader from the start on its own.
     pub fn reader(&self) -> BlobReader {
-        BlobReader { blob: self.clone(), at: 0 }
+        BlobReader {
+            blob: self.clone(),
+            at: 0,
+        }
     }
 
     /// These bytes and then `more`, which have this CRC-32C together.
@@ -160,7 +183,11 @@ impl Blob {
                 let pieces = std::iter::once(bytes).chain(more).map(|piece| &piece[..]);
                 Content::Memory(pieces.collect::<Vec<_>>().concat().into())
             }
-            Content::File { file, on_disk, tail } => {
+            Content::File {
+                file,
+                on_disk,
+                tail,
+            } => {
                 let on_disk = (*on_disk).min(self.len());
                 let mut rest = usize::try_from(self.len() - on_disk).unwrap_or(usize::MAX);
                 let mut pieces: Vec<Bytes> = Vec::new();
@@ -169,7 +196,11 @@ impl Blob {
                     rest = rest.saturating_sub(piece.len());
                 }
                 pieces.extend(more.iter().cloned());
-                Content::File { file: file.try_clone()?, on_disk, tail: pieces }
+                Content::File {
+                    file: file.try_clone()?,
+                    on_disk,
+                    tail: pieces,
+                }
             }
         };
         Ok(Self::of(len, content, None, Some(crc32c)))
@@ -202,7 +233,10 @@ impl Blob {
     }
 
     /// Hands all of it to `take`, in order. *Blocking*.
-    pub(crate) fn for_each_chunk(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn for_each_chunk(
+        &self,
+        take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         if let Some(bytes) = self.memory() {
             return take(bytes);
         }
@@ -222,12 +256,16 @@ impl Blob {
         let wanted = buffer.len().min(left);
         let buffer = buffer.get_mut(..wanted).unwrap_or_default();
         match &self.0.content {
-            Content::Memory(bytes) => Part::Memory(copy(std::slice::from_ref(bytes), offset, buffer)),
+            Content::Memory(bytes) => {
+                Part::Memory(copy(std::slice::from_ref(bytes), offset, buffer))
+            }
             Content::File { file, on_disk, .. } if offset < *on_disk => {
                 let wanted = wanted.min(usize::try_from(on_disk - offset).unwrap_or(usize::MAX));
                 Part::File(file, buffer.get_mut(..wanted).unwrap_or_default())
             }
-            Content::File { on_disk, tail, .. } => Part::Memory(copy(tail, offset - on_disk, buffer)),
+            Content::File { on_disk, tail, .. } => {
+                Part::Memory(copy(tail, offset - on_disk, buffer))
+            }
         }
     }
 }
@@ -257,7 +295,10 @@ fn copy(pieces: &[Bytes], offset: u64, buffer: &mut [u8]) -> usize {
 }
 
 fn cut_short() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the stored file was cut short by hand")
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the stored file was cut short by hand",
+    )
 }
 
 /// Reads a blob as a file. *Blocking*.
@@ -282,7 +323,9 @@ impl Seek for BlobReader {
             SeekFrom::End(by) => self.blob.len().checked_add_signed(by),
             SeekFrom::Current(by) => self.at.checked_add_signed(by),
         };
-        self.at = target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a seek to before the start"))?;
+        self.at = target.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "a seek to before the start")
+        })?;
         Ok(self.at)
     }
 }

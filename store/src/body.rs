@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::MediaPath;
 use crate::blob::{Bytes, Content};
 use crate::disk::{Disk, Place};
 
@@ -20,6 +21,18 @@ pub(crate) struct Inner {
     pub(crate) on_disk: u64,
     /// What comes after them.
     pub(crate) waiting: VecDeque<Bytes>,
+    /// Its path was given to another file, or to none.
+    pub(crate) gone: bool,
+}
+
+impl Inner {
+    /// The file at `path` is another one from now on.
+    pub(crate) fn leave(&mut self, path: &MediaPath) {
+        if matches!(&self.place, Some(Place::Media(at)) if at == path) {
+            self.place = None;
+            self.gone = true;
+        }
+    }
 }
 
 /// Why a body can't be opened.
@@ -27,6 +40,8 @@ pub(crate) struct Inner {
 pub(crate) enum BodyError {
     /// The plain file has another length than it should, or is gone.
     Changed(String),
+    /// A commit after the one that was read has replaced it; read anew.
+    Gone,
     /// The disk failed.
     Io(io::Error),
 }
@@ -34,12 +49,22 @@ pub(crate) enum BodyError {
 impl Body {
     /// A file that is on disk in full.
     pub(crate) fn on_disk(place: Place, len: u64) -> Self {
-        Self(Mutex::new(Inner { place: Some(place), on_disk: len, waiting: VecDeque::new() }))
+        Self(Mutex::new(Inner {
+            place: Some(place),
+            on_disk: len,
+            waiting: VecDeque::new(),
+            gone: false,
+        }))
     }
 
     /// A file that is in memory only.
     pub(crate) fn in_memory(bytes: Bytes) -> Self {
-        Self(Mutex::new(Inner { place: None, on_disk: 0, waiting: VecDeque::from([bytes]) }))
+        Self(Mutex::new(Inner {
+            place: None,
+            on_disk: 0,
+            waiting: VecDeque::from([bytes]),
+            gone: false,
+        }))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -54,6 +79,9 @@ impl Body {
     /// The first `len` bytes, to be read.
     pub(crate) fn open(&self, disk: &Disk, len: u64) -> Result<Content, BodyError> {
         let inner = self.lock();
+        if inner.gone {
+            return Err(BodyError::Gone);
+        }
         let Some(place) = &inner.place else {
             return Ok(match inner.waiting.front() {
                 Some(only) if only.len() as u64 == len => Content::Memory(only.clone()),
@@ -80,19 +108,11 @@ impl Body {
             })
             .cloned()
             .collect();
-        Ok(Content::File { file, on_disk: inner.on_disk, tail })
-    }
-
-    /// Whether the plain file has the length that it should have.
-    pub(crate) fn verify(&self, disk: &Disk) -> Result<(), BodyError> {
-        let inner = self.lock();
-        match &inner.place {
-            None => Ok(()),
-            Some(place) => match disk.size(place).map_err(BodyError::Io)? {
-                Some(found) => check(found, inner.on_disk),
-                None => Err(BodyError::Changed("the plain file is gone".into())),
-            },
-        }
+        Ok(Content::File {
+            file,
+            on_disk: inner.on_disk,
+            tail,
+        })
     }
 }
 
@@ -100,7 +120,9 @@ fn check(found: u64, expected: u64) -> Result<(), BodyError> {
     if found == expected {
         return Ok(());
     }
-    Err(BodyError::Changed(format!("the plain file has {found} bytes instead of {expected}")))
+    Err(BodyError::Changed(format!(
+        "the plain file has {found} bytes instead of {expected}"
+    )))
 }
 
 fn join(pieces: &VecDeque<Bytes>, len: u64) -> Bytes {

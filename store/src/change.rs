@@ -53,18 +53,53 @@ pub(crate) struct UploadRow {
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Change {
-    File { path: String, row: FileRow, redo: Redo },
-    NoFile { path: String },
-    Kv { namespace: String, key: String, #[serde(with = "serde_bytes")] value: Option<Vec<u8>> },
+    File {
+        path: String,
+        row: FileRow,
+        redo: Redo,
+    },
+    NoFile {
+        path: String,
+    },
+    Kv {
+        namespace: String,
+        key: String,
+        value: Option<serde_bytes::ByteBuf>,
+    },
     /// An operation ran; executed-through of its client is its number.
-    Ran { client: ClientId, number: u64, digest: RequestDigest, #[serde(with = "serde_bytes")] reply: Vec<u8> },
+    Ran {
+        client: ClientId,
+        number: u64,
+        digest: RequestDigest,
+        #[serde(with = "serde_bytes")]
+        reply: Vec<u8>,
+    },
     /// The reply of an operation that ran earlier is another now.
-    Answer { client: ClientId, number: u64, #[serde(with = "serde_bytes")] reply: Vec<u8> },
-    Upload { client: ClientId, number: u64, row: UploadRow },
-    UploadConsumed { client: ClientId, number: u64, by: u64 },
-    NoUpload { client: ClientId, number: u64 },
+    Answer {
+        client: ClientId,
+        number: u64,
+        #[serde(with = "serde_bytes")]
+        reply: Vec<u8>,
+    },
+    Upload {
+        client: ClientId,
+        number: u64,
+        row: UploadRow,
+    },
+    UploadConsumed {
+        client: ClientId,
+        number: u64,
+        by: u64,
+    },
+    NoUpload {
+        client: ClientId,
+        number: u64,
+    },
     /// Record and uploads of a client go; `dropped`: not by its own wish.
-    Forget { client: ClientId, dropped: bool },
+    Forget {
+        client: ClientId,
+        dropped: bool,
+    },
 }
 
 impl Change {

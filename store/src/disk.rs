@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Advice, FlockOperation, OFlags};
 
@@ -38,6 +39,9 @@ pub(crate) enum Folder {
 pub(crate) struct Disk {
     root: PathBuf,
     _lock: File,
+    /// Begins every name in `staging/` that is made while this lives.
+    prefix: String,
+    names: AtomicU64,
     #[cfg(test)]
     pub(crate) faults: crate::tests::faults::Faults,
 }
@@ -55,7 +59,8 @@ impl Disk {
     /// Makes the folders that are missing and takes the lock.
     pub(crate) fn hold(root: &Path) -> Result<Self, HoldError> {
         let make = |path: PathBuf| {
-            std::fs::create_dir_all(&path).map_err(|error| HoldError::Io("make the folder", path, error))
+            std::fs::create_dir_all(&path)
+                .map_err(|error| HoldError::Io("make the folder", path, error))
         };
         make(root.to_owned())?;
         let lock_path = root.join("lock");
@@ -72,9 +77,15 @@ impl Disk {
         }
         make(root.join("media"))?;
         make(root.join("staging"))?;
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| {
+            HoldError::Io("get random bytes for", root.to_owned(), error.into())
+        })?;
         let disk = Self {
             root: root.to_owned(),
             _lock: lock,
+            prefix: hex::encode(random),
+            names: AtomicU64::new(0),
             #[cfg(test)]
             faults: Default::default(),
         };
@@ -82,6 +93,16 @@ impl Disk {
             .and_then(|folder| folder.sync_all())
             .map_err(|error| HoldError::Io("sync", root.to_owned(), error))?;
         Ok(disk)
+    }
+
+    /// A name for `staging/` that was never used.
+    pub(crate) fn new_name(&self) -> Arc<str> {
+        format!(
+            "{}-{}",
+            self.prefix,
+            self.names.fetch_add(1, Ordering::Relaxed)
+        )
+        .into()
     }
 
     /// `record.sqlite`.
@@ -107,7 +128,11 @@ impl Disk {
     /// Makes a new, empty file for reading and writing.
     pub(crate) fn create(&self, place: &Place) -> io::Result<File> {
         self.at("create")?;
-        OpenOptions::new().read(true).write(true).create_new(true).open(self.path(place))
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(self.path(place))
     }
 
     /// Opens for reading.
@@ -142,7 +167,12 @@ impl Disk {
     /// Asks for the write-back of a range that was just written, without waiting; where that is not possible: nothing.
     pub(crate) fn start_write_back(&self, file: &File, offset: u64, len: u64) {
         // On Linux this advice begins the write-back; pages that are dirty or on their way stay in memory.
-        let _ = rustix::fs::fadvise(file, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
+        let _ = rustix::fs::fadvise(
+            file,
+            offset,
+            std::num::NonZeroU64::new(len),
+            Advice::DontNeed,
+        );
     }
 
     /// Bytes of a file and its length are on disk afterwards.
@@ -194,11 +224,13 @@ impl Disk {
         }
     }
 
-    /// Removes a file, and the folders in `media/` that become empty by it. One that is gone is fine.
+    /// Removes a file, and the folders in `media/` that become empty by it. One that is gone, or has become a folder, is fine.
     pub(crate) fn remove(&self, place: &Place) -> io::Result<()> {
         self.at("remove")?;
         match std::fs::remove_file(self.path(place)) {
-            Err(error) if !gone(&error) => return Err(error),
+            Err(error) if !(gone(&error) || error.kind() == io::ErrorKind::IsADirectory) => {
+                return Err(error);
+            }
             _ => {}
         }
         if let Place::Media(path) = place {
@@ -257,7 +289,9 @@ impl Disk {
                 let kind = found.file_type()?;
                 if kind.is_dir() {
                     folders.push(found.path());
-                } else if let (Ok(below), Ok(data)) = (found.path().strip_prefix(&top), found.metadata()) {
+                } else if let (Ok(below), Ok(data)) =
+                    (found.path().strip_prefix(&top), found.metadata())
+                {
                     seen(below.to_string_lossy().into_owned(), data.size());
                 }
             }
@@ -265,13 +299,20 @@ impl Disk {
         Ok(())
     }
 
-    /// Something in the data folder that a data folder has not, where there is no record yet.
-    pub(crate) fn stranger(&self) -> io::Result<Option<String>> {
-        for found in std::fs::read_dir(&self.root)? {
+    /// Something in a folder that a data folder has not, where there is no record in it.
+    pub(crate) fn stranger(root: &Path) -> io::Result<Option<String>> {
+        let inside = match std::fs::read_dir(root) {
+            Err(error) if gone(&error) => return Ok(None),
+            other => other?,
+        };
+        if root.join("record.sqlite").exists() {
+            return Ok(None);
+        }
+        for found in inside {
             let name = found?.file_name().to_string_lossy().into_owned();
             let ours = match &*name {
                 "lock" => true,
-                "media" | "staging" => std::fs::read_dir(self.root.join(&name))?.next().is_none(),
+                "media" | "staging" => std::fs::read_dir(root.join(&name))?.next().is_none(),
                 _ => name.starts_with("record.sqlite"),
             };
             if !ours {
@@ -289,7 +330,11 @@ impl Disk {
 
     /// A point at which a test can stop the world.
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "the same shape as in tests")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "the same shape as in tests"
+    )]
     pub(crate) fn at(&self, _step: &'static str) -> io::Result<()> {
         Ok(())
     }
@@ -297,7 +342,10 @@ impl Disk {
 
 /// Whether a path, or a folder on the way to it, is not there.
 fn gone(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 /// Removes a folder that has nothing but empty folders in it.

@@ -152,7 +152,9 @@ pub enum CommitError {
         number: u64,
     },
     /// The client's operations went on to this number already.
-    #[error("operation {number} comes too late: the client's operations were run through {executed_through}")]
+    #[error(
+        "operation {number} comes too late: the client's operations were run through {executed_through}"
+    )]
     OutOfOrder {
         /// The operation's.
         number: u64,
@@ -205,7 +207,9 @@ pub enum UploadError {
         number: u64,
     },
     /// The bytes are not those that were announced. The part is dropped.
-    #[error("the bytes that came have another SHA-256 than announced; send them again from the start")]
+    #[error(
+        "the bytes that came have another SHA-256 than announced; send them again from the start"
+    )]
     DigestMismatch,
     /// More or fewer bytes than announced.
     #[error("{came} bytes came; {announced} were announced")]
@@ -236,7 +240,9 @@ pub enum UploadError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another host uses the folder.
-    #[error("the data folder {folder} is in use by another pixelboyd; stop it, or configure another folder")]
+    #[error(
+        "the data folder {folder} is in use by another pixelboyd; stop it, or configure another folder"
+    )]
     InUse {
         /// Which.
         folder: PathBuf,
@@ -248,7 +254,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Files of something else.
-    #[error("{folder} is not a data folder of pixelboy: it has {found} but no record.sqlite; configure an empty or new folder")]
+    #[error(
+        "{folder} is not a data folder of pixelboy: it has {found} but no record.sqlite; configure an empty or new folder"
+    )]
     NotADataFolder {
         /// Which.
         folder: PathBuf,
@@ -256,7 +264,9 @@ pub enum OpenError {
         found: String,
     },
     /// Written by a newer pixelboyd.
-    #[error("the data folder {folder} has format {found}; this pixelboyd knows up to {known}: install a newer one")]
+    #[error(
+        "the data folder {folder} has format {found}; this pixelboyd knows up to {known}: install a newer one"
+    )]
     Newer {
         /// Which.
         folder: PathBuf,
@@ -266,7 +276,9 @@ pub enum OpenError {
         known: i64,
     },
     /// The record can't be read.
-    #[error("the record in {folder} is damaged: {detail}; restore the folder from a copy, or move it away to begin anew")]
+    #[error(
+        "the record in {folder} is damaged: {detail}; restore the folder from a copy, or move it away to begin anew"
+    )]
     Damaged {
         /// Which.
         folder: PathBuf,

@@ -61,7 +61,9 @@ pub struct OperationId {
 }
 
 /// A place in the one global commit order. 0 is before the first commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
 pub struct Position(pub u64);
 
 /// Proof that everything up to a position is on disk. Only the store can make one.

@@ -5,7 +5,13 @@
 
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "tests"
+    )
 )]
 
 // The contract.
@@ -26,11 +32,16 @@ mod staging;
 
 // What is committed.
 mod change;
+mod log;
+mod memory;
 mod view;
 
 // Bytes that are on their way in.
 mod upload;
 
+// The works.
+mod engine;
+mod plain;
 mod sqlite;
 
 #[cfg(test)]
@@ -38,8 +49,12 @@ mod tests;
 
 pub use blob::{Blob, BlobReader};
 pub use entry::{Entry, MAX_KIND_BYTES, MAX_PROPERTIES_BYTES};
-pub use error::{CommitError, NoSpace, OpenError, OutcomeUnknown, SpaceLimit, StoreError, UploadError};
-pub use id::{ClientId, KvNamespace, OperationId, Position, Receipt, RequestDigest, Sha256, StoreId};
+pub use error::{
+    CommitError, NoSpace, OpenError, OutcomeUnknown, SpaceLimit, StoreError, UploadError,
+};
+pub use id::{
+    ClientId, KvNamespace, OperationId, Position, Receipt, RequestDigest, Sha256, StoreId,
+};
 pub use path::{MAX_PART_BYTES, MAX_PATH_BYTES, MAX_PATH_PARTS, MediaPath, PathError};
 pub use settings::Settings;
 pub use sqlite::SqliteStore;

@@ -36,7 +36,9 @@ pub enum PathError {
         bytes: usize,
     },
     /// A leading `/`.
-    #[error("the path `{path}` begins with `/`; give it relative to the media folder, such as `pics/cat.png`")]
+    #[error(
+        "the path `{path}` begins with `/`; give it relative to the media folder, such as `pics/cat.png`"
+    )]
     Absolute {
         /// The text.
         path: String,
@@ -56,7 +58,9 @@ pub enum PathError {
         path: String,
     },
     /// `.` or `..`.
-    #[error("the path `{path}` has the part `{part}`, which is not allowed; name files and folders only")]
+    #[error(
+        "the path `{path}` has the part `{part}`, which is not allowed; name files and folders only"
+    )]
     Dots {
         /// The text.
         path: String,
@@ -82,7 +86,11 @@ pub enum PathError {
 }
 
 fn hint(character: char) -> &'static str {
-    if character == '\\' { "; put `/` between folders" } else { "" }
+    if character == '\\' {
+        "; put `/` between folders"
+    } else {
+        ""
+    }
 }
 
 impl MediaPath {
@@ -103,7 +111,10 @@ impl MediaPath {
 
     /// The folders it lies in, outermost first; none at the top.
     pub fn folders(&self) -> impl Iterator<Item = MediaPath> {
-        self.0.match_indices('/').filter_map(|(at, _)| self.0.get(..at)).map(|folder| MediaPath(folder.into()))
+        self.0
+            .match_indices('/')
+            .filter_map(|(at, _)| self.0.get(..at))
+            .map(|folder| MediaPath(folder.into()))
     }
 }
 
@@ -123,23 +134,41 @@ impl FromStr for MediaPath {
         }
         let parts = text.split('/').count();
         if parts > MAX_PATH_PARTS {
-            return Err(PathError::TooDeep { path: path(), parts });
+            return Err(PathError::TooDeep {
+                path: path(),
+                parts,
+            });
         }
         for part in text.split('/') {
             if part.is_empty() {
                 return Err(PathError::EmptyPart { path: path() });
             }
             if matches!(part, "." | "..") {
-                return Err(PathError::Dots { path: path(), part: part.to_owned() });
+                return Err(PathError::Dots {
+                    path: path(),
+                    part: part.to_owned(),
+                });
             }
             if part.len() > MAX_PART_BYTES {
-                return Err(PathError::PartTooLong { part: part.to_owned(), bytes: part.len() });
+                return Err(PathError::PartTooLong {
+                    part: part.to_owned(),
+                    bytes: part.len(),
+                });
             }
             if let Some(character) = part.chars().find(|c| c.is_control() || *c == '\\') {
-                return Err(PathError::Character { part: part.to_owned(), character });
+                return Err(PathError::Character {
+                    part: part.to_owned(),
+                    character,
+                });
             }
         }
         Ok(Self(text.into()))
+    }
+}
+
+impl std::borrow::Borrow<str> for MediaPath {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -42,7 +42,12 @@ impl StagedFile {
     }
 
     /// The part of a finished upload; never removed by dropping it.
-    pub(crate) fn of_upload(disk: Arc<Disk>, name: Arc<str>, file: File, upload: (ClientId, u64)) -> Self {
+    pub(crate) fn of_upload(
+        disk: Arc<Disk>,
+        name: Arc<str>,
+        file: File,
+        upload: (ClientId, u64),
+    ) -> Self {
         let staged = Self::of(disk, name, file, Some(upload));
         staged.synced.store(true, Ordering::Relaxed);
         staged.kept.store(true, Ordering::Relaxed);
@@ -75,13 +80,17 @@ impl StagedFile {
         self.synced.load(Ordering::Acquire)
     }
 
-    /// Bytes and name are on disk afterwards. *Blocking*.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        if !self.is_synced() {
-            self.disk.sync(&self.file)?;
-            self.disk.sync_folder(&Folder::Staging)?;
-            self.synced.store(true, Ordering::Release);
+    /// The bytes and names of all of them are on disk afterwards. *Blocking*.
+    pub(crate) fn sync_all(disk: &Disk, files: &[&Arc<Self>]) -> io::Result<()> {
+        let unsynced: Vec<_> = files.iter().filter(|file| !file.is_synced()).collect();
+        if unsynced.is_empty() {
+            return Ok(());
         }
+        unsynced.iter().try_for_each(|file| disk.sync(&file.file))?;
+        disk.sync_folder(&Folder::Staging)?;
+        unsynced
+            .iter()
+            .for_each(|file| file.synced.store(true, Ordering::Release));
         Ok(())
     }
 
@@ -122,7 +131,10 @@ impl Claim {
     /// None where another has it.
     pub(crate) fn take(file: &Arc<StagedFile>) -> Option<Self> {
         let free = !file.claimed.swap(true, Ordering::AcqRel);
-        free.then(|| Self { file: file.clone(), adopted: false })
+        free.then(|| Self {
+            file: file.clone(),
+            adopted: false,
+        })
     }
 
     pub(crate) fn file(&self) -> &Arc<StagedFile> {
@@ -187,10 +199,15 @@ impl StagedWriter {
             self.len += bytes.len() as u64;
             return Ok(());
         }
-        if self.file.is_none() || self.len + bytes.len() as u64 > self.written_back + WRITE_BACK_BYTES {
+        if self.file.is_none()
+            || self.len + bytes.len() as u64 > self.written_back + WRITE_BACK_BYTES
+        {
             self.view.check_room(bytes.len() as u64)?;
         }
-        let failed = |source| StoreError::Io { what: "write a staged file", source };
+        let failed = |source| StoreError::Io {
+            what: "write a staged file",
+            source,
+        };
         let file = match &self.file {
             Some(file) => file,
             None => {
@@ -228,11 +245,26 @@ impl StagedWriter {
         let (content, origin) = match self.file {
             None => (Content::Memory(Bytes::from(self.small)), None),
             Some(file) => {
-                let handle =
-                    file.handle().map_err(|source| StoreError::Io { what: "open a staged file", source })?;
-                (Content::File { file: handle, on_disk: self.len, tail: Vec::new() }, Some(file))
+                let handle = file.handle().map_err(|source| StoreError::Io {
+                    what: "open a staged file",
+                    source,
+                })?;
+                (
+                    Content::File {
+                        file: handle,
+                        on_disk: self.len,
+                        tail: Vec::new(),
+                    },
+                    Some(file),
+                )
             }
         };
-        Ok(Blob::from_staged(self.len, content, Some(sha256), Some(self.crc32c), origin))
+        Ok(Blob::from_staged(
+            self.len,
+            content,
+            Some(sha256),
+            Some(self.crc32c),
+            origin,
+        ))
     }
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use crate::{
-    Announced, Blob, ClientId, CommitError, OperationId, Position, Receipt, RequestDigest, StoreError, StoreId, Transaction,
-    UploadError, UploadState, Wait,
+    Announced, Blob, ClientId, CommitError, OperationId, Position, Receipt, RequestDigest,
+    StoreError, StoreId, Transaction, UploadError, UploadState, Wait,
 };
 
 /// What is remembered of a client.
@@ -83,7 +83,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// The store's.
-    fn admit(&self, operation: OperationId, digest: RequestDigest) -> Result<Admission, StoreError>;
+    fn admit(&self, operation: OperationId, digest: RequestDigest)
+    -> Result<Admission, StoreError>;
 
     /// The client has all replies up to and including `through`, and those of the numbers in `also`; their records may go.
     /// Durable later, in one step with the removal.
@@ -109,7 +110,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`CommitError::Conflict`]: a file the transaction changes was changed by another plugin since it read it;
     /// the operation is to be run again from the start. Any error: nothing stays.
-    fn commit(&self, transaction: Transaction, record: Option<OperationRecord>) -> Result<Position, CommitError>;
+    fn commit(
+        &self,
+        transaction: Transaction,
+        record: Option<OperationRecord>,
+    ) -> Result<Position, CommitError>;
 
     /// An operation without writes ran: executed-through rises, in memory; the next commit of the client makes it
     /// durable. The uploads that the transaction used are consumed.
@@ -131,7 +136,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`UploadError::Busy`], [`UploadError::NumberReused`], [`UploadError::NoSpace`], [`UploadError::ReadOnly`]; the
     /// store's.
-    fn open_upload(&self, client: ClientId, number: u64, announced: Announced) -> Result<UploadState, UploadError>;
+    fn open_upload(
+        &self,
+        client: ClientId,
+        number: u64,
+        announced: Announced,
+    ) -> Result<UploadState, UploadError>;
 
     /// A finished upload's bytes.
     ///

@@ -1,1 +1,12 @@
+//! The store from outside, on a real disk; and with the world stopped at every step.
+
+mod admission;
+mod crash;
 pub(crate) mod faults;
+mod group;
+mod media;
+mod model;
+mod opening;
+mod space;
+mod support;
+mod uploads;

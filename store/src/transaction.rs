@@ -14,7 +14,7 @@ use crate::staging::{Claim, StagedWriter};
 use crate::view::{FileState, View};
 use crate::{ClientId, Entry, KvNamespace, MediaPath, OperationId, Position, StoreError};
 
-pub(crate) use draft::{DraftContent, DraftFile, FileDraft};
+pub(crate) use draft::{DraftContent, DraftFile, FileDraft, now_ms};
 
 /// An operation under way: its reads and its staged changes. Dropped, nothing of it ever happened.
 pub struct Transaction {
@@ -60,7 +60,12 @@ impl std::fmt::Debug for Transaction {
 impl Transaction {
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
         let folds = view.folds();
-        Self { view, seen: Position(0), folds, staged: None }
+        Self {
+            view,
+            seen: Position(0),
+            folds,
+            staged: None,
+        }
     }
 
     // ---- media ----
@@ -82,12 +87,14 @@ impl Transaction {
     /// [`StoreError::ChangedByHand`] where the plain file is not what was stored; the store's.
     pub fn open(&mut self, path: &MediaPath) -> Result<Option<(Entry, Blob)>, StoreError> {
         if let Some(draft) = self.draft(path) {
-            let Some(file) = &draft.now else { return Ok(None) };
-            return Ok(Some((file.entry(path), file.blob(path, &*self.view)?)));
+            let Some(file) = &draft.now else {
+                return Ok(None);
+            };
+            return Ok(Some((file.entry(path), file.blob()?)));
         }
-        let Some(state) = self.committed(path)? else { return Ok(None) };
-        let blob = self.view.open_file(path, &state)?;
-        Ok(Some((state.entry(path), blob)))
+        Ok(self
+            .open_committed(path)?
+            .map(|(state, blob)| (state.entry(path), blob)))
     }
 
     /// Names in a folder (none: the top) in byte order, from after `after`, at most `limit`. A folder's name ends in `/`.
@@ -137,7 +144,7 @@ impl Transaction {
             return Ok(0);
         };
         let offset = file.size;
-        let done = file.append(path, blob, self);
+        let done = file.append(blob, self);
         if drafted || done.is_ok() {
             self.write_file(path, Some(file))?;
         }
@@ -208,7 +215,11 @@ impl Transaction {
     ///
     /// # Errors
     /// [`StoreError::KeyLength`]; the store's.
-    pub fn kv_get(&mut self, namespace: &KvNamespace, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    pub fn kv_get(
+        &mut self,
+        namespace: &KvNamespace,
+        key: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         check_key(key)?;
         let name = (namespace.clone(), key.to_owned());
         if let Some(value) = self.staged.as_ref().and_then(|staged| staged.kv.get(&name)) {
@@ -227,14 +238,21 @@ impl Transaction {
     ///
     /// # Errors
     /// [`StoreError::KeyLength`], [`StoreError::ValueLength`].
-    pub fn kv_set(&mut self, namespace: &KvNamespace, key: &str, value: Vec<u8>) -> Result<(), StoreError> {
+    pub fn kv_set(
+        &mut self,
+        namespace: &KvNamespace,
+        key: &str,
+        value: Vec<u8>,
+    ) -> Result<(), StoreError> {
         check_key(key)?;
         if value.len() > MAX_VALUE_BYTES {
             return Err(StoreError::ValueLength { bytes: value.len() });
         }
         let staged = self.staged();
         staged.staged_bytes += (key.len() + value.len()) as u64;
-        staged.kv.insert((namespace.clone(), key.to_owned()), Some(value.into()));
+        staged
+            .kv
+            .insert((namespace.clone(), key.to_owned()), Some(value.into()));
         Ok(())
     }
 
@@ -244,7 +262,9 @@ impl Transaction {
     /// [`StoreError::KeyLength`].
     pub fn kv_delete(&mut self, namespace: &KvNamespace, key: &str) -> Result<(), StoreError> {
         check_key(key)?;
-        self.staged().kv.insert((namespace.clone(), key.to_owned()), None);
+        self.staged()
+            .kv
+            .insert((namespace.clone(), key.to_owned()), None);
         Ok(())
     }
 
@@ -259,7 +279,14 @@ impl Transaction {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let keys = list::keys(&*self.view, self.staged.as_deref(), namespace, prefix, after, limit);
+        let keys = list::keys(
+            &*self.view,
+            self.staged.as_deref(),
+            namespace,
+            prefix,
+            after,
+            limit,
+        );
         self.seen = self.seen.max(self.view.head());
         keys
     }
@@ -314,12 +341,10 @@ impl Transaction {
 
     /// Whether it changes anything.
     pub fn has_writes(&self) -> bool {
-        self.staged
-            .as_ref()
-            .is_some_and(|staged| {
-                !(staged.kv.is_empty() && staged.answers.is_empty())
-                    || staged.files.values().any(FileDraft::is_change)
-            })
+        self.staged.as_ref().is_some_and(|staged| {
+            !(staged.kv.is_empty() && staged.answers.is_empty())
+                || staged.files.values().any(FileDraft::is_change)
+        })
     }
 
     /// Bytes staged so far: of files, and of keys with their values. They never get fewer.
@@ -347,8 +372,14 @@ impl Transaction {
     fn claim(&self, blob: &Blob) -> Option<Claim> {
         let origin = blob.origin()?;
         let files = self.staged.iter().flat_map(|staged| staged.files.values());
-        let mut taken = files.filter_map(|draft| draft.now.as_ref()?.claim()).map(|claim| claim.file().name());
-        if taken.any(|name| name == origin.name()) { None } else { Claim::take(origin) }
+        let mut taken = files
+            .filter_map(|draft| draft.now.as_ref()?.claim())
+            .map(|claim| claim.file().name());
+        if taken.any(|name| name == origin.name()) {
+            None
+        } else {
+            Claim::take(origin)
+        }
     }
 
     fn committed(&mut self, path: &MediaPath) -> Result<Option<Arc<FileState>>, StoreError> {
@@ -359,11 +390,29 @@ impl Transaction {
         Ok(found.value)
     }
 
+    fn open_committed(
+        &mut self,
+        path: &MediaPath,
+    ) -> Result<Option<(Arc<FileState>, Blob)>, StoreError> {
+        loop {
+            let Some(state) = self.committed(path)? else {
+                return Ok(None);
+            };
+            // None where it was replaced between the two steps.
+            if let Some(blob) = self.view.open_file(path, &state)? {
+                return Ok(Some((state, blob)));
+            }
+        }
+    }
+
     /// Whether nothing lies in the way of a file at `path`.
     fn check_way(&mut self, path: &MediaPath) -> Result<(), StoreError> {
         for folder in path.folders() {
             if self.stat(&folder)?.is_some() {
-                return Err(StoreError::FileInTheWay { path: path.clone(), file: folder });
+                return Err(StoreError::FileInTheWay {
+                    path: path.clone(),
+                    file: folder,
+                });
             }
         }
         if !list::names(&*self.view, self.staged.as_deref(), Some(path), None, 1)?.is_empty() {
@@ -374,22 +423,26 @@ impl Transaction {
 
     /// The draft of a file, taken out to be replaced; from the committed file where there is none yet.
     fn take_file(&mut self, path: &MediaPath) -> Result<Option<DraftFile>, StoreError> {
-        if let Some(draft) = self.staged.as_mut().and_then(|staged| staged.files.get_mut(path)) {
+        if let Some(draft) = self
+            .staged
+            .as_mut()
+            .and_then(|staged| staged.files.get_mut(path))
+        {
             return Ok(draft.now.take());
         }
-        match self.committed(path)? {
-            None => Ok(None),
-            Some(state) => {
-                self.view.verify_file(path, &state)?;
-                Ok(Some(DraftFile::of(state)))
-            }
-        }
+        Ok(self
+            .open_committed(path)?
+            .map(|(state, blob)| DraftFile::of(state, blob)))
     }
 
     fn write_file(&mut self, path: &MediaPath, file: Option<DraftFile>) -> Result<(), StoreError> {
         if self.draft(path).is_none() {
-            let base = self.committed(path)?.map(|state| state.changed_at);
-            self.staged().files.insert(path.clone(), FileDraft { base, now: None });
+            let base = self
+                .committed(path)?
+                .map(|state| (state.changed_at, state.row.size));
+            self.staged()
+                .files
+                .insert(path.clone(), FileDraft { base, now: None });
         }
         if let Some(draft) = self.staged().files.get_mut(path) {
             draft.now = file;

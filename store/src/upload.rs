@@ -1,6 +1,19 @@
 //! Bytes that a client sends before a request names them.
+//! Invariant: memory does not grow with the upload; its digest is taken while the bytes come. What is called durable has
+//! been synced and stands in the record.
+//! Not here: which uploads there are (`engine/uploads`). An error leaves what came before it, to be resumed, except where
+//! the digest is wrong. All of it blocks.
 
-use crate::{Sha256, UploadError};
+use std::fmt;
+use std::sync::Arc;
+
+use sha2::Digest;
+
+use crate::disk::Folder;
+use crate::engine::{Engine, WaitFuture, refused};
+use crate::memory::{Live, UploadName};
+use crate::wait::block_on;
+use crate::{NoSpace, Sha256, SpaceLimit, StoreError, UploadError};
 
 /// What a client tells of an upload when it opens it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,6 +22,18 @@ pub struct Announced {
     pub length: Option<u64>,
     /// Of all bytes.
     pub sha256: Option<Sha256>,
+}
+
+impl Announced {
+    /// Whether both tell something, and not the same.
+    pub(crate) fn contradicts(self, other: Self) -> bool {
+        let differ = |pair: Option<(u64, u64)>| pair.is_some_and(|(one, other)| one != other);
+        differ(self.length.zip(other.length))
+            || self
+                .sha256
+                .zip(other.sha256)
+                .is_some_and(|(one, other)| one != other)
+    }
 }
 
 /// How an upload stands when it is opened.
@@ -30,31 +55,140 @@ pub enum UploadState {
     },
 }
 
-/// An upload under way. All calls but `offset` are *blocking*. Dropped, it can be resumed.
-#[derive(Debug)]
-pub struct Upload {}
+/// An upload under way. All calls but `offset` and `announced` are *blocking*. Dropped, it can be resumed.
+pub struct Upload {
+    engine: Arc<Engine>,
+    name: UploadName,
+    part: Arc<str>,
+    announced: Announced,
+    live: Option<Box<Live>>,
+}
+
+impl fmt::Debug for Upload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upload")
+            .field("number", &self.name.1)
+            .field("offset", &self.offset())
+            .finish()
+    }
+}
+
+/// Between two requests for write-back, and between two looks at the free space.
+const STEP_BYTES: u64 = 1 << 20;
+
+/// Runs that a row has at most; above it neighbours are made one.
+const MOST_RUNS: usize = 256;
 
 impl Upload {
-    /// Bytes that are there.
-    pub fn offset(&self) -> u64 {
-        0
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        name: UploadName,
+        part: Arc<str>,
+        announced: Announced,
+        live: Option<Box<Live>>,
+    ) -> Self {
+        Self {
+            engine,
+            name,
+            part,
+            announced,
+            live,
+        }
     }
 
-    /// Adds bytes at the end.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
+    pub(crate) fn go_on(&mut self, live: Live) {
+        self.live = Some(Box::new(live));
+    }
+
+    /// Bytes that are there.
+    pub fn offset(&self) -> u64 {
+        self.live.as_ref().map_or(0, |live| live.written)
+    }
+
+    /// What is known of all its bytes.
+    pub fn announced(&self) -> Announced {
+        self.announced
+    }
+
+    /// Adds bytes at the end, in the page cache.
     ///
     /// # Errors
     /// [`UploadError::LengthMismatch`] for more than announced; [`UploadError::NoSpace`]; the store's.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
-        let _ = bytes;
-        todo!()
+        let Some(live) = &mut self.live else {
+            return Err(UploadError::Unknown {
+                number: self.name.1,
+            });
+        };
+        let more = bytes.len() as u64;
+        let after = live.written + more;
+        if let Some(announced) = self.announced.length.filter(|announced| after > *announced) {
+            return Err(UploadError::LengthMismatch {
+                came: after,
+                announced,
+            });
+        }
+        if live.written == 0 || after / STEP_BYTES != live.written / STEP_BYTES {
+            self.engine.count_upload(
+                self.name,
+                live.written,
+                more.max(STEP_BYTES.min(more * 16)),
+            )?;
+        }
+        self.engine
+            .disk()
+            .write_at(&live.file, bytes, live.written)
+            .map_err(|source| match source.kind() {
+                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                    UploadError::NoSpace(NoSpace {
+                        needed: more,
+                        available: 0,
+                        limit: SpaceLimit::Disk,
+                    })
+                }
+                _ => StoreError::Io {
+                    what: "write an upload",
+                    source,
+                }
+                .into(),
+            })?;
+        live.sha256.update(bytes);
+        live.crc32c = crc32c::crc32c_append(live.crc32c, bytes);
+        live.run_crc32c = crc32c::crc32c_append(live.run_crc32c, bytes);
+        live.written = after;
+        if after - live.written_back >= STEP_BYTES {
+            self.engine.disk().start_write_back(
+                &live.file,
+                live.written_back,
+                after - live.written_back,
+            );
+            live.written_back = after;
+        }
+        Ok(())
     }
 
     /// Makes what has come durable, to be resumed from there after a crash. The offset on disk.
     ///
     /// # Errors
-    /// The store's.
+    /// [`UploadError::Unknown`] where it was dropped meanwhile; [`UploadError::ReadOnly`]; the store's.
     pub fn sync(&mut self) -> Result<u64, UploadError> {
-        todo!()
+        self.sync_part()?;
+        let Some(live) = &self.live else {
+            return Err(UploadError::Unknown {
+                number: self.name.1,
+            });
+        };
+        let (durable, position) = (
+            live.durable,
+            self.engine
+                .record_upload(self.name, &self.part, live, None)?,
+        );
+        self.wait(position)?;
+        Ok(durable)
     }
 
     /// Ends the data: compares length and SHA-256, with what was announced and with what the sender says now, and makes
@@ -62,11 +196,108 @@ impl Upload {
     ///
     /// # Errors
     /// [`UploadError::DigestMismatch`], and the part is dropped; [`UploadError::LengthMismatch`]; the store's.
-    pub fn finish(self, length: u64, sha256: Option<Sha256>) -> Result<Sha256, UploadError> {
-        let _ = (length, sha256);
-        todo!()
+    pub fn finish(mut self, length: u64, sha256: Option<Sha256>) -> Result<Sha256, UploadError> {
+        let came = self.offset();
+        let announced = self.announced.length.unwrap_or(length);
+        if let Some(announced) = [length, announced]
+            .into_iter()
+            .find(|announced| *announced != came)
+        {
+            return Err(UploadError::LengthMismatch { came, announced });
+        }
+        let Some(live) = &self.live else {
+            return Err(UploadError::Unknown {
+                number: self.name.1,
+            });
+        };
+        let is = Sha256(live.sha256.clone().finalize().into());
+        if [sha256, self.announced.sha256]
+            .into_iter()
+            .flatten()
+            .any(|expected| expected != is)
+        {
+            self.engine.drop_upload(self.name, &self.part);
+            return Err(UploadError::DigestMismatch);
+        }
+        self.sync_part()?;
+        let Some(live) = &self.live else {
+            return Err(UploadError::Unknown {
+                number: self.name.1,
+            });
+        };
+        let position = self
+            .engine
+            .record_upload(self.name, &self.part, live, Some(is))?;
+        self.wait(position)?;
+        Ok(is)
     }
 
     /// Lets go of it, to be resumed later; the same as dropping it.
     pub fn suspend(self) {}
+
+    /// Bytes and name are on disk afterwards, and proved by a run more.
+    fn sync_part(&mut self) -> Result<(), UploadError> {
+        let Some(live) = &mut self.live else {
+            return Err(UploadError::Unknown {
+                number: self.name.1,
+            });
+        };
+        if live.durable == live.written && live.named {
+            return Ok(());
+        }
+        let disk = self.engine.disk();
+        let synced = disk.sync(&live.file).and_then(|()| {
+            if live.named {
+                Ok(())
+            } else {
+                disk.sync_folder(&Folder::Staging)
+            }
+        });
+        if let Err(source) = synced {
+            // The system may have dropped what it could not write: only what was durable before counts.
+            self.live = None;
+            return Err(StoreError::Io {
+                what: "sync an upload",
+                source,
+            }
+            .into());
+        }
+        live.named = true;
+        if live.written > live.durable {
+            live.runs
+                .push((live.written, std::mem::take(&mut live.run_crc32c)));
+            live.durable = live.written;
+        }
+        if live.runs.len() > MOST_RUNS {
+            live.runs = halved(&live.runs);
+        }
+        Ok(())
+    }
+
+    fn wait(&self, position: crate::Position) -> Result<(), UploadError> {
+        block_on(WaitFuture::new(self.engine.clone(), position))
+            .map(|_| ())
+            .map_err(|_| refused(crate::CommitError::ReadOnly))
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.engine
+            .rest_upload(self.name, &self.part, self.live.take());
+    }
+}
+
+/// Every two runs made one.
+fn halved(runs: &[(u64, u32)]) -> Vec<(u64, u32)> {
+    runs.chunks(2)
+        .filter_map(|pair| match pair {
+            [(middle, first), (end, second)] => {
+                let length = usize::try_from(end - middle).unwrap_or(usize::MAX);
+                Some((*end, crc32c::crc32c_combine(*first, *second, length)))
+            }
+            [last] => Some(*last),
+            _ => None,
+        })
+        .collect()
 }

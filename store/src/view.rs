@@ -54,11 +54,8 @@ pub(crate) trait View: Send + Sync {
 
     fn file(&self, path: &MediaPath) -> Result<Found<Arc<FileState>>, StoreError>;
 
-    /// The bytes of a file.
-    fn open_file(&self, path: &MediaPath, state: &FileState) -> Result<Blob, StoreError>;
-
-    /// Whether the plain file is as long as it should be.
-    fn verify_file(&self, path: &MediaPath, state: &FileState) -> Result<(), StoreError>;
+    /// The bytes of a file; none where another file took its path since the state was read.
+    fn open_file(&self, path: &MediaPath, state: &FileState) -> Result<Option<Blob>, StoreError>;
 
     /// Up to `limit` paths from `from` (included) to `to` (not included; none: to the end), in byte order.
     fn paths(&self, from: &str, to: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError>;
@@ -66,7 +63,12 @@ pub(crate) trait View: Send + Sync {
     fn kv(&self, namespace: &KvNamespace, key: &str) -> Result<Found<Bytes>, StoreError>;
 
     /// Up to `limit` keys from `from` (included) on, in byte order.
-    fn kv_keys(&self, namespace: &KvNamespace, from: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+    fn kv_keys(
+        &self,
+        namespace: &KvNamespace,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
 
     /// A new staged file.
     fn stage(&self) -> Result<Arc<StagedFile>, StoreError>;

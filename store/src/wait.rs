@@ -15,7 +15,9 @@ pub struct Wait(Pin<Box<dyn Future<Output = Result<Receipt, OutcomeUnknown>> + S
 
 impl Wait {
     /// From a future.
-    pub fn new(future: impl Future<Output = Result<Receipt, OutcomeUnknown>> + Send + 'static) -> Self {
+    pub fn new(
+        future: impl Future<Output = Result<Receipt, OutcomeUnknown>> + Send + 'static,
+    ) -> Self {
         Self(Box::pin(future))
     }
 

@@ -17,8 +17,8 @@ const TAIL_BYTES: usize = 256 << 10;
 
 /// A path that an operation has touched.
 pub(crate) struct FileDraft {
-    /// The commit that made the file as it was before; none for no file.
-    pub(crate) base: Option<Position>,
+    /// The commit that made the file as it was before, and its size then; none for no file.
+    pub(crate) base: Option<(Position, u64)>,
     /// The file as it is to be; none for no file.
     pub(crate) now: Option<DraftFile>,
 }
@@ -28,7 +28,9 @@ impl FileDraft {
     pub(crate) fn is_change(&self) -> bool {
         match &self.now {
             None => self.base.is_some(),
-            Some(file) => !matches!(file.content, DraftContent::Stored(_)) || !file.tail.is_empty(),
+            Some(file) => {
+                !matches!(file.content, DraftContent::Stored { .. }) || !file.tail.is_empty()
+            }
         }
     }
 }
@@ -50,10 +52,15 @@ pub(crate) struct DraftFile {
 /// Where a draft's bytes are, less its tail.
 pub(crate) enum DraftContent {
     /// In the file as it was committed, under this path.
-    Stored(Arc<FileState>),
+    Stored { state: Arc<FileState>, blob: Blob },
     /// In a file that was committed under another path. `link`: its second name; none where it was not on disk yet.
     /// `head`: what had been committed but not written to it by then.
-    Moved { state: Arc<FileState>, link: Option<Claim>, head: Vec<Bytes> },
+    Moved {
+        state: Arc<FileState>,
+        blob: Blob,
+        link: Option<Claim>,
+        head: Vec<Bytes>,
+    },
     /// In memory, at most `INLINE_BYTES`.
     Memory(Bytes),
     /// In `staging/`.
@@ -62,7 +69,7 @@ pub(crate) enum DraftContent {
 
 impl DraftFile {
     /// A committed file, to be changed.
-    pub(super) fn of(state: Arc<FileState>) -> Self {
+    pub(super) fn of(state: Arc<FileState>, blob: Blob) -> Self {
         Self {
             kind: state.row.kind.clone(),
             properties: state.row.properties.clone(),
@@ -70,7 +77,7 @@ impl DraftFile {
             crc32c: state.row.crc32c,
             sha256: state.row.sha256,
             modified_ms: Some(state.row.modified_ms),
-            content: DraftContent::Stored(state),
+            content: DraftContent::Stored { state, blob },
             tail: Vec::new(),
         }
     }
@@ -82,12 +89,24 @@ impl DraftFile {
         kind: String,
         properties: Vec<(String, String)>,
     ) -> Result<Self, StoreError> {
-        let read = |source| StoreError::Io { what: "read bytes to store", source };
+        let read = |source| StoreError::Io {
+            what: "read bytes to store",
+            source,
+        };
         let (content, sha256) = match transaction.claim(blob) {
-            Some(claim) => (DraftContent::Staged { claim, blob: blob.clone() }, blob.known_sha256()),
+            Some(claim) => (
+                DraftContent::Staged {
+                    claim,
+                    blob: blob.clone(),
+                },
+                blob.known_sha256(),
+            ),
             None if blob.len() <= INLINE_BYTES as u64 => {
                 transaction.view().check_room(blob.len())?;
-                (DraftContent::Memory(blob.load().map_err(read)?), Some(blob.sha256().map_err(read)?))
+                (
+                    DraftContent::Memory(blob.load().map_err(read)?),
+                    Some(blob.sha256().map_err(read)?),
+                )
             }
             None => {
                 let mut writer = transaction.writer();
@@ -126,7 +145,6 @@ impl DraftFile {
     /// Adds bytes at the end. After an error it is as it was.
     pub(super) fn append(
         &mut self,
-        path: &MediaPath,
         blob: &Blob,
         transaction: &mut Transaction,
     ) -> Result<(), StoreError> {
@@ -136,18 +154,28 @@ impl DraftFile {
         let more = usize::try_from(blob.len()).unwrap_or(usize::MAX);
         let inline = match &self.content {
             DraftContent::Memory(bytes) => bytes.len().saturating_add(more) <= INLINE_BYTES,
-            _ => self.tail.iter().map(|piece| piece.len()).sum::<usize>().saturating_add(more) <= TAIL_BYTES,
+            _ => {
+                self.tail
+                    .iter()
+                    .map(|piece| piece.len())
+                    .sum::<usize>()
+                    .saturating_add(more)
+                    <= TAIL_BYTES
+            }
         };
         if !inline {
             let mut writer = transaction.writer();
-            copy(&self.blob(path, &**transaction.view())?, 0, &mut writer)?;
+            copy(&self.blob()?, 0, &mut writer)?;
             copy(blob, 0, &mut writer)?;
             let (kind, properties) = (self.kind.clone(), self.properties.clone());
             *self = Self::whole(transaction, &writer.finish()?, kind, properties)?;
             return Ok(());
         }
         transaction.view().check_room(blob.len())?;
-        let bytes = blob.load().map_err(|source| StoreError::Io { what: "read bytes to store", source })?;
+        let bytes = blob.load().map_err(|source| StoreError::Io {
+            what: "read bytes to store",
+            source,
+        })?;
         transaction.staged().staged_bytes += blob.len();
         self.size += blob.len();
         self.crc32c = crc32c::crc32c_append(self.crc32c, &bytes);
@@ -163,7 +191,9 @@ impl DraftFile {
 
     /// The same file, ready to be committed under another path. Comes back with the error where that fails.
     pub(super) fn moved(mut self, view: &dyn View) -> Result<Self, (Self, StoreError)> {
-        let DraftContent::Stored(state) = &self.content else { return Ok(self) };
+        let DraftContent::Stored { state, blob } = &self.content else {
+            return Ok(self);
+        };
         let body = state.body.lock();
         let mut missing = state.row.size.saturating_sub(body.on_disk);
         let mut head = Vec::new();
@@ -175,7 +205,12 @@ impl DraftFile {
             head.push(piece.clone());
         }
         // Linked under the body's lock, so that the file does not move meanwhile.
-        let link = match body.place.as_ref().map(|place| view.link(place)).transpose() {
+        let link = match body
+            .place
+            .as_ref()
+            .map(|place| view.link(place))
+            .transpose()
+        {
             Ok(link) => link.as_ref().and_then(Claim::take),
             Err(error) => {
                 drop(body);
@@ -183,15 +218,25 @@ impl DraftFile {
             }
         };
         drop(body);
-        self.content = DraftContent::Moved { state: state.clone(), link, head };
+        self.content = DraftContent::Moved {
+            state: state.clone(),
+            blob: blob.clone(),
+            link,
+            head,
+        };
         Ok(self)
     }
 
     /// The staged file that its commit adopts.
     pub(crate) fn claim(&self) -> Option<&Claim> {
         match &self.content {
-            DraftContent::Staged { claim, .. } | DraftContent::Moved { link: Some(claim), .. } => Some(claim),
-            DraftContent::Stored(_) | DraftContent::Memory(_) | DraftContent::Moved { link: None, .. } => None,
+            DraftContent::Staged { claim, .. }
+            | DraftContent::Moved {
+                link: Some(claim), ..
+            } => Some(claim),
+            DraftContent::Stored { .. }
+            | DraftContent::Memory(_)
+            | DraftContent::Moved { link: None, .. } => None,
         }
     }
 
@@ -208,30 +253,43 @@ impl DraftFile {
         }
     }
 
-    pub(super) fn blob(&self, path: &MediaPath, view: &dyn View) -> Result<Blob, StoreError> {
+    pub(super) fn blob(&self) -> Result<Blob, StoreError> {
         let base = match &self.content {
-            DraftContent::Stored(state) | DraftContent::Moved { state, .. } => view.open_file(path, state)?,
-            DraftContent::Memory(bytes) => {
-                Blob::of(self.size, crate::blob::Content::Memory(bytes.clone()), self.sha256, Some(self.crc32c))
-            }
-            DraftContent::Staged { blob, .. } => blob.clone(),
+            DraftContent::Stored { blob, .. }
+            | DraftContent::Moved { blob, .. }
+            | DraftContent::Staged { blob, .. } => blob.clone(),
+            DraftContent::Memory(bytes) => Blob::of(
+                self.size,
+                crate::blob::Content::Memory(bytes.clone()),
+                self.sha256,
+                Some(self.crc32c),
+            ),
         };
         if self.tail.is_empty() {
             return Ok(base);
         }
-        base.longer(&self.tail, self.crc32c).map_err(|source| StoreError::Io { what: "open a stored file", source })
+        base.longer(&self.tail, self.crc32c)
+            .map_err(|source| StoreError::Io {
+                what: "open a stored file",
+                source,
+            })
     }
 }
 
 /// Milliseconds since 1970 by the device's clock.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Writes what `from` holds from `offset` on.
 fn copy(from: &Blob, offset: u64, into: &mut StagedWriter) -> Result<(), StoreError> {
-    let read = |source: io::Error| StoreError::Io { what: "read stored bytes", source };
+    let read = |source: io::Error| StoreError::Io {
+        what: "read stored bytes",
+        source,
+    };
     if offset == 0
         && let Some(bytes) = from.memory()
     {
@@ -252,11 +310,21 @@ pub(super) fn check_entry(
     kind: &str,
     properties: &[(String, String)],
 ) -> Result<(), StoreError> {
-    let too_large = |what, bytes, most| Err(StoreError::EntryTooLarge { path: path.clone(), what, bytes, most });
+    let too_large = |what, bytes, most| {
+        Err(StoreError::EntryTooLarge {
+            path: path.clone(),
+            what,
+            bytes,
+            most,
+        })
+    };
     if kind.len() > MAX_KIND_BYTES {
         return too_large("the kind", kind.len(), MAX_KIND_BYTES);
     }
-    let bytes = properties.iter().map(|(name, value)| name.len() + value.len()).sum();
+    let bytes = properties
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
     if bytes > MAX_PROPERTIES_BYTES {
         return too_large("the properties", bytes, MAX_PROPERTIES_BYTES);
     }

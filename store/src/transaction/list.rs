@@ -22,7 +22,9 @@ pub(super) fn names(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<String>, StoreError> {
-    let prefix = folder.map(|folder| format!("{folder}/")).unwrap_or_default();
+    let prefix = folder
+        .map(|folder| format!("{folder}/"))
+        .unwrap_or_default();
     let to = folder.map(|folder| format!("{folder}{AFTER_SLASH}"));
     let mut from = match after {
         None => prefix.clone(),
@@ -32,7 +34,12 @@ pub(super) fn names(
     while names.len() < limit {
         let (batch, next) = live(view, staged, &from, to.as_deref())?;
         for path in &batch {
-            let Some(name) = path.strip_prefix(&prefix).filter(|_| path.as_str() >= from.as_str()) else { continue };
+            let Some(name) = path
+                .strip_prefix(&prefix)
+                .filter(|_| path.as_str() >= from.as_str())
+            else {
+                continue;
+            };
             let name = name.split_inclusive('/').next().unwrap_or(name);
             names.push(name.to_owned());
             from = past(&prefix, name);
@@ -64,8 +71,13 @@ fn live(
     to: Option<&str>,
 ) -> Result<(Vec<String>, Option<String>), StoreError> {
     let committed = view.paths(from, to, BATCH)?;
-    let next = committed.last().filter(|_| committed.len() == BATCH).map(|last| format!("{last}\0"));
-    let Some(staged) = staged.filter(|staged| !staged.files.is_empty()) else { return Ok((committed, next)) };
+    let next = committed
+        .last()
+        .filter(|_| committed.len() == BATCH)
+        .map(|last| format!("{last}\0"));
+    let Some(staged) = staged.filter(|staged| !staged.files.is_empty()) else {
+        return Ok((committed, next));
+    };
     let end = next.as_deref().or(to);
     let mut paths: BTreeSet<String> = committed.into_iter().collect();
     for (path, draft) in &staged.files {
@@ -91,14 +103,23 @@ pub(super) fn keys(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<String>, StoreError> {
-    let mut from = after.map(|after| format!("{after}\0")).unwrap_or_default().max(prefix.to_owned());
+    let mut from = after
+        .map(|after| format!("{after}\0"))
+        .unwrap_or_default()
+        .max(prefix.to_owned());
     let mut keys: Vec<String> = Vec::new();
     while keys.len() < limit {
         let committed = view.kv_keys(namespace, &from, BATCH)?;
-        let next = committed.last().filter(|_| committed.len() == BATCH).map(|last| format!("{last}\0"));
+        let next = committed
+            .last()
+            .filter(|_| committed.len() == BATCH)
+            .map(|last| format!("{last}\0"));
         let mut batch: BTreeSet<String> = committed.into_iter().collect();
         if let Some(staged) = staged {
-            let range = (Bound::Included((namespace.clone(), from.clone())), Bound::Unbounded);
+            let range = (
+                Bound::Included((namespace.clone(), from.clone())),
+                Bound::Unbounded,
+            );
             for ((of, key), value) in staged.kv.range(range) {
                 if of != namespace || next.as_ref().is_some_and(|next| key >= next) {
                     break;

@@ -1,0 +1,73 @@
+//! The store's works: memory in front, the log and the tables behind, plain files following.
+//! Invariant: locks are taken in the order folding, writer, plain, memory, one file's body; none but memory's and a body's
+//! is held where a caller must not wait.
+//! What each file does: `view` reads, `commit` gives a place in the order, `group` syncs for all who wait, `fold` moves the
+//! log into the tables, `recovery` opens, `record` tells who may run, `tend` ages, `uploads` takes bytes in.
+
+mod commit;
+mod fold;
+mod group;
+mod record;
+mod recovery;
+mod tend;
+mod uploads;
+mod view;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::disk::Disk;
+use crate::memory::Memory;
+use crate::plain::Plain;
+use crate::sqlite::Tables;
+use crate::{Settings, StoreError, StoreId};
+
+pub(crate) use group::{Committer, WaitFuture};
+pub(crate) use uploads::refused;
+
+/// Everything behind a store.
+pub(crate) struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) id: StoreId,
+    disk: Arc<Disk>,
+    tables: Tables,
+    folding: Mutex<()>,
+    plain: Mutex<Plain>,
+    memory: Mutex<Memory>,
+    group: group::Group,
+    /// Raised whenever commits move from memory to the tables.
+    folds: AtomicU64,
+    /// Plain files could not follow the record; files are not to be written until they do.
+    stuck: AtomicBool,
+    /// The store's uptime at the last fold.
+    folded_at_ms: AtomicU64,
+    /// Whether the media folder was compared with the index since the store was opened.
+    compared: AtomicBool,
+}
+
+impl Engine {
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn plain(&self) -> MutexGuard<'_, Plain> {
+        self.plain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A sync failed: nobody can tell any more what is on disk. Writes are refused from now on, and reads go back to what
+    /// is known to be durable.
+    fn fail(&self, what: &'static str, reason: &dyn std::fmt::Display) {
+        tracing::error!(%reason, "failed to {what}: writes are refused until the host is restarted");
+        let durable = {
+            let mut memory = self.memory();
+            memory.take_back();
+            memory.durable
+        };
+        self.folds.fetch_add(1, Ordering::AcqRel);
+        self.group.fail(durable);
+    }
+}
+
+fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> StoreError {
+    move |source| StoreError::Io { what, source }
+}

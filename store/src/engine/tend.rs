@@ -1,0 +1,165 @@
+//! Housekeeping: what nobody waits for.
+//! Invariant: nothing here is needed for a promise to hold; late or never only costs space and time at the next open.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Engine;
+use crate::change::Change;
+use crate::{ClientId, StoreError};
+
+/// Commits and bytes in the log above which it is folded at the next call, and the age at which it is folded anyway.
+const FOLD_COMMITS: u64 = 1_000;
+const FOLD_BYTES: u64 = 1 << 20;
+const FOLD_AGE: Duration = Duration::from_secs(30);
+
+/// How often the uptime is written down where nothing else is.
+const UPTIME_AGE: Duration = Duration::from_secs(3_600);
+
+impl Engine {
+    /// See [`crate::Store::tend`].
+    pub(crate) fn tend(&self, uptime: Duration) -> Result<(), StoreError> {
+        let now_ms = {
+            let mut memory = self.memory();
+            memory.uptime_ms = memory.uptime_ms.saturating_add(millis(uptime));
+            memory.tidy_bodies();
+            memory.clients.thin_readers(self.settings.max_clients);
+            memory.uptime_ms
+        };
+        self.catch_up();
+        self.age(now_ms);
+        self.flush();
+        if !self.compared.swap(true, Ordering::Relaxed) {
+            self.compare()?;
+        }
+        let since = now_ms.saturating_sub(self.folded_at_ms.load(Ordering::Relaxed));
+        let (commits, bytes) = self.group.unfolded();
+        let marks = self.memory().clients.has_marks();
+        let due = commits >= FOLD_COMMITS
+            || bytes >= FOLD_BYTES
+            || ((commits > 0 || marks) && since >= millis(FOLD_AGE))
+            || since >= millis(UPTIME_AGE);
+        if due && !self.memory().refused {
+            self.fold()?;
+            self.folded_at_ms.store(now_ms, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// See [`crate::Store::close`].
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        self.flush();
+        self.catch_up();
+        let failed = std::mem::replace(&mut self.memory().refused, true);
+        if failed {
+            return Err(StoreError::ReadOnly);
+        }
+        // What came in between is made durable too; what comes after is refused.
+        self.flush();
+        self.fold()
+    }
+
+    /// Plain files that could not follow the record try again.
+    fn catch_up(&self) {
+        let mut plain = self.plain();
+        if plain.is_stuck()
+            && let Err(error) = plain.retry(&self.disk)
+        {
+            tracing::warn!(%error, "plain files still cannot follow the record");
+        }
+        self.stuck.store(plain.is_stuck(), Ordering::Release);
+    }
+
+    /// Old records and uploads go.
+    fn age(&self, now_ms: u64) {
+        let mut memory = self.memory();
+        if memory.refused {
+            return;
+        }
+        let clients = memory
+            .clients
+            .aged(now_ms, millis(self.settings.client_age));
+        let (wrote, read): (Vec<ClientId>, Vec<ClientId>) = clients
+            .into_iter()
+            .partition(|id| memory.clients.get(id).is_some_and(|client| client.wrote));
+        for id in read {
+            memory.clients.remove(&id);
+        }
+        let mut changes: Vec<Change> = wrote
+            .into_iter()
+            .map(|client| Change::Forget {
+                client,
+                dropped: true,
+            })
+            .collect();
+        let uploads = memory
+            .uploads
+            .aged(now_ms, millis(self.settings.upload_age));
+        changes.extend(
+            uploads
+                .into_iter()
+                .map(|(client, number)| Change::NoUpload { client, number }),
+        );
+        if !changes.is_empty()
+            && let Err(error) = self.commit_changes(&mut memory, changes)
+        {
+            tracing::warn!(%error, "old records could not be dropped yet");
+        }
+    }
+
+    /// Compares `media/` with the index, and tells what was changed by hand. Nothing is changed.
+    fn compare(&self) -> Result<(), StoreError> {
+        let mut after = String::new();
+        loop {
+            let rows = self.tables.sizes(&after, 512)?;
+            let Some((last, _)) = rows.last() else { break };
+            after.clone_from(last);
+            for (text, size) in rows {
+                let Some(path) = Change::path(&text) else {
+                    continue;
+                };
+                // What changes just now is looked at when it is read.
+                if self.memory().overlay.file(&path).is_some() {
+                    continue;
+                }
+                match self.disk.size(&crate::disk::Place::Media(path)) {
+                    Ok(Some(found)) if found == size => {}
+                    Ok(found) => tracing::error!(
+                        path = text,
+                        expected = size,
+                        found,
+                        "a stored file was changed by hand; it will not be served"
+                    ),
+                    Err(error) => {
+                        tracing::error!(path = text, %error, "a stored file can't be looked at")
+                    }
+                }
+            }
+        }
+        let mut strange = Vec::new();
+        let walked = self.disk.walk_media(&mut |path, _| strange.push(path));
+        if let Err(error) = walked {
+            tracing::warn!(%error, "the media folder can't be looked through");
+        }
+        let recent: HashSet<String> = self
+            .memory()
+            .overlay
+            .files()
+            .map(|(path, ..)| path.as_str().to_owned())
+            .collect();
+        for path in strange {
+            if !recent.contains(&path) && self.tables.file(&path)?.is_none() {
+                tracing::warn!(
+                    path,
+                    "a file was put into the media folder by hand; it is not served"
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,159 @@
+//! The log's bodies: how commits are written down between two folds.
+//! Invariant: a body that decodes is what was encoded, for its own place: version, then CRC-32C over the position and
+//! the rest. Each commit is its length (u32, little-endian) and its changes in postcard, one after the other.
+//! The format is a contract from version 1 on: a changed encoding takes a new version byte, and old ones stay readable.
+
+use crate::Position;
+use crate::change::Change;
+
+/// The version that is written, and the newest that is read.
+pub(crate) const VERSION: u8 = 1;
+
+/// Why a body does not decode.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LogError {
+    /// From a newer version.
+    Newer(u8),
+    /// Not what was written.
+    Damaged(String),
+}
+
+/// Adds a change to a commit's encoding.
+pub(crate) fn push_change(commit: &mut Vec<u8>, change: &Change) -> Result<(), postcard::Error> {
+    let encoded = postcard::to_extend(change, std::mem::take(commit))?;
+    *commit = encoded;
+    Ok(())
+}
+
+/// The body for commits with consecutive positions from `first` on.
+pub(crate) fn body<'a>(first: Position, commits: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut body = vec![VERSION, 0, 0, 0, 0];
+    for commit in commits {
+        // A commit is at most some megabytes; see the limits of what is staged inline.
+        let length = u32::try_from(commit.len()).unwrap_or(u32::MAX);
+        body.extend_from_slice(&length.to_le_bytes());
+        body.extend_from_slice(commit);
+    }
+    let crc = checksum(first, body.get(5..).unwrap_or_default());
+    if let Some(place) = body.get_mut(1..5) {
+        place.copy_from_slice(&crc.to_le_bytes());
+    }
+    body
+}
+
+/// The commits of a body, in order.
+pub(crate) fn commits(first: Position, body: &[u8]) -> Result<Vec<Vec<Change>>, LogError> {
+    let damaged = |what: &str| LogError::Damaged(format!("log entry {}: {what}", first.0));
+    let (&version, rest) = body.split_first().ok_or_else(|| damaged("it is empty"))?;
+    if version != VERSION {
+        return Err(if version > VERSION {
+            LogError::Newer(version)
+        } else {
+            damaged("its version is unknown")
+        });
+    }
+    let (crc, mut rest) = rest
+        .split_first_chunk::<4>()
+        .ok_or_else(|| damaged("it is cut short"))?;
+    if checksum(first, rest) != u32::from_le_bytes(*crc) {
+        return Err(damaged("its checksum is wrong"));
+    }
+    let mut commits = Vec::new();
+    while !rest.is_empty() {
+        let (length, after) = rest
+            .split_first_chunk::<4>()
+            .ok_or_else(|| damaged("it is cut short"))?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let (mut commit, after) = after
+            .split_at_checked(length)
+            .ok_or_else(|| damaged("it is cut short"))?;
+        let mut changes = Vec::new();
+        while !commit.is_empty() {
+            let (change, left) = postcard::take_from_bytes(commit)
+                .map_err(|_| damaged("a change does not decode"))?;
+            changes.push(change);
+            commit = left;
+        }
+        commits.push(changes);
+        rest = after;
+    }
+    Ok(commits)
+}
+
+fn checksum(first: Position, rest: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&first.0.to_le_bytes()), rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let mut commit = Vec::new();
+        push_change(
+            &mut commit,
+            &Change::NoFile {
+                path: "a.txt".into(),
+            },
+        )
+        .unwrap();
+        push_change(
+            &mut commit,
+            &Change::Kv {
+                namespace: "n".into(),
+                key: "k".into(),
+                value: Some(vec![7].into()),
+            },
+        )
+        .unwrap();
+        body(Position(5), [&commit[..], &[], &commit[..]].into_iter())
+    }
+
+    #[test]
+    fn commits_come_back_as_they_were_written() {
+        let commits = commits(Position(5), &sample()).unwrap();
+        assert_eq!(commits.len(), 3);
+        assert_eq!(commits[0].len(), 2);
+        assert!(commits[1].is_empty());
+        assert_eq!(
+            commits[2][0],
+            Change::NoFile {
+                path: "a.txt".into()
+            }
+        );
+    }
+
+    #[test]
+    fn any_changed_byte_or_another_place_is_noticed() {
+        let body = sample();
+        assert!(matches!(
+            commits(Position(6), &body),
+            Err(LogError::Damaged(_))
+        ));
+        for at in 1..body.len() {
+            let mut changed = body.clone();
+            changed[at] ^= 0x10;
+            assert!(
+                matches!(commits(Position(5), &changed), Err(LogError::Damaged(_))),
+                "byte {at}"
+            );
+            assert!(commits(Position(5), &body[..at]).is_err());
+        }
+        let mut newer = body;
+        newer[0] = VERSION + 1;
+        assert_eq!(
+            commits(Position(5), &newer),
+            Err(LogError::Newer(VERSION + 1))
+        );
+    }
+
+    /// The bytes of version 1, written down: this test changes only together with a new version.
+    #[test]
+    fn version_1_is_encoded_as_ever() {
+        let mut commit = Vec::new();
+        push_change(&mut commit, &Change::NoFile { path: "a".into() }).unwrap();
+        let body = body(Position(1), [&commit[..]].into_iter());
+        assert_eq!(hex::encode(&body[5..]), "03000000010161");
+        assert_eq!(body[0], 1);
+    }
+}

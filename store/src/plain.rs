@@ -1,0 +1,255 @@
+//! The plain files follow the record: what a durable commit means for `media/` and `staging/`.
+//! Invariant: commits are followed in order, each only once it is durable, and `done` tells up to where; what fails is kept
+//! and tried again, and everything after it waits. Not here: syncing (the fold does it before the record forgets).
+//! The redo after a crash does not repeat these steps; it goes by where each file ends up (`engine/recovery`).
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::sync::Arc;
+
+use crate::body::{Body, Inner};
+use crate::disk::{Disk, Folder, Place};
+use crate::{MediaPath, Position};
+
+/// One step.
+pub(crate) enum PlainStep {
+    /// The next waiting bytes become a new file.
+    Create {
+        path: MediaPath,
+        body: Arc<Body>,
+        replaced: Option<Arc<Body>>,
+    },
+    /// The next waiting bytes go to the end of the file.
+    Write { body: Arc<Body> },
+    /// Into `staging/`, before its path goes or another file takes it. `name`: it has this second name there already.
+    Park {
+        body: Arc<Body>,
+        name: Option<Arc<str>>,
+    },
+    /// From `staging/` to its path.
+    Adopt {
+        path: MediaPath,
+        body: Arc<Body>,
+        replaced: Option<Arc<Body>>,
+    },
+    /// The file goes.
+    Remove {
+        path: MediaPath,
+        replaced: Option<Arc<Body>>,
+    },
+    /// A staged file goes.
+    Discard { name: Arc<str> },
+}
+
+/// How far the plain files have followed.
+pub(crate) struct Plain {
+    done: Position,
+    /// The commits from the first one that failed on.
+    stuck: VecDeque<(Position, VecDeque<PlainStep>)>,
+    /// What is to be synced before the record forgets it.
+    dirty: Dirty,
+}
+
+/// Files and folders that changed since they were last synced.
+#[derive(Default)]
+pub(crate) struct Dirty {
+    pub(crate) bodies: Vec<Arc<Body>>,
+    pub(crate) folders: BTreeSet<Folder>,
+}
+
+impl Dirty {
+    pub(crate) fn body(&mut self, body: &Arc<Body>) {
+        if !self
+            .bodies
+            .iter()
+            .rev()
+            .take(64)
+            .any(|known| Arc::ptr_eq(known, body))
+        {
+            self.bodies.push(body.clone());
+        }
+    }
+
+    /// The folders that a file at this path lies in.
+    pub(crate) fn path(&mut self, path: &MediaPath) {
+        self.folders.insert(Folder::Media);
+        self.folders.extend(path.folders().map(Folder::Under));
+    }
+
+    /// Syncs all of it. *Blocking*.
+    pub(crate) fn sync(&self, disk: &Disk) -> io::Result<()> {
+        for body in &self.bodies {
+            let file = match &body.lock().place {
+                Some(place) => disk.open(place),
+                None => continue,
+            };
+            match file {
+                Ok(file) => disk.sync(&file)?,
+                // Removed meanwhile, by a commit that stands in the record.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.folders
+            .iter()
+            .try_for_each(|folder| disk.sync_folder(folder))
+    }
+}
+
+impl Plain {
+    pub(crate) fn new(done: Position) -> Self {
+        Self {
+            done,
+            stuck: VecDeque::new(),
+            dirty: Dirty::default(),
+        }
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.stuck.is_empty()
+    }
+
+    /// What is to be synced, and up to which commit that is all.
+    pub(crate) fn take_dirty(&mut self) -> (Position, Dirty) {
+        (self.done, std::mem::take(&mut self.dirty))
+    }
+
+    /// Follows a durable commit.
+    pub(crate) fn follow(&mut self, disk: &Disk, position: Position, steps: Vec<PlainStep>) {
+        self.stuck.push_back((position, steps.into()));
+        if self.stuck.len() == 1
+            && let Err(error) = self.retry(disk)
+        {
+            tracing::error!(%error, position = position.0, "a plain file could not follow the record; trying again later");
+        }
+    }
+
+    /// Goes on where it failed.
+    pub(crate) fn retry(&mut self, disk: &Disk) -> io::Result<()> {
+        while let Some((position, steps)) = self.stuck.front_mut() {
+            while let Some(step) = steps.front() {
+                step.run(disk, &mut self.dirty)?;
+                steps.pop_front();
+            }
+            self.done = *position;
+            self.stuck.pop_front();
+        }
+        Ok(())
+    }
+}
+
+impl PlainStep {
+    fn run(&self, disk: &Disk, dirty: &mut Dirty) -> io::Result<()> {
+        match self {
+            Self::Create {
+                path,
+                body,
+                replaced,
+            } => {
+                create(disk, path, &mut body.lock(), replaced.as_deref())?;
+                dirty.body(body);
+                dirty.path(path);
+            }
+            Self::Write { body } => {
+                write(disk, &mut body.lock())?;
+                dirty.body(body);
+            }
+            Self::Park { body, name } => park(disk, body, name.as_ref(), dirty)?,
+            Self::Adopt {
+                path,
+                body,
+                replaced,
+            } => {
+                let mut inner = body.lock();
+                if let Some(from) = inner.place.clone() {
+                    take_path(disk, &from, path, &mut inner, replaced.as_deref())?;
+                }
+                dirty.path(path);
+            }
+            Self::Remove { path, replaced } => {
+                let mut replaced = replaced.as_ref().map(|body| body.lock());
+                disk.remove(&Place::Media(path.clone()))?;
+                if let Some(replaced) = &mut replaced {
+                    replaced.leave(path);
+                }
+                dirty.path(path);
+            }
+            Self::Discard { name } => disk.remove(&Place::Staging(name.clone()))?,
+        }
+        Ok(())
+    }
+}
+
+/// A file leaves its path for `staging/`, where it can still be read.
+fn park(
+    disk: &Disk,
+    body: &Arc<Body>,
+    name: Option<&Arc<str>>,
+    dirty: &mut Dirty,
+) -> io::Result<()> {
+    let mut inner = body.lock();
+    if let Some(name) = name {
+        inner.place = Some(Place::Staging(name.clone()));
+    } else if let Some(Place::Media(path)) = inner.place.clone() {
+        let parked = Place::Staging(disk.new_name());
+        disk.rename(&Place::Media(path.clone()), &parked)?;
+        inner.place = Some(parked);
+        dirty.path(&path);
+        dirty.body(body);
+    }
+    Ok(())
+}
+
+/// The first waiting bytes become a new file at `path`.
+fn create(
+    disk: &Disk,
+    path: &MediaPath,
+    body: &mut Inner,
+    replaced: Option<&Body>,
+) -> io::Result<()> {
+    let Some(bytes) = body.waiting.front() else {
+        return Ok(());
+    };
+    let staged = Place::Staging(disk.new_name());
+    let file = disk.create(&staged)?;
+    let len = bytes.len() as u64;
+    if let Err(error) = disk.write_at(&file, bytes, 0) {
+        let _ = disk.remove(&staged);
+        return Err(error);
+    }
+    take_path(disk, &staged, path, body, replaced)?;
+    body.waiting.pop_front();
+    body.on_disk = len;
+    Ok(())
+}
+
+/// A file moves to `path`; who has the one that was there learns that it is gone.
+fn take_path(
+    disk: &Disk,
+    from: &Place,
+    path: &MediaPath,
+    body: &mut Inner,
+    replaced: Option<&Body>,
+) -> io::Result<()> {
+    let mut replaced = replaced.map(Body::lock);
+    let to = Place::Media(path.clone());
+    disk.rename(from, &to)?;
+    if let Some(replaced) = &mut replaced {
+        replaced.leave(path);
+    }
+    body.place = Some(to);
+    Ok(())
+}
+
+/// The first waiting bytes go to the end of the file.
+fn write(disk: &Disk, body: &mut Inner) -> io::Result<()> {
+    let (Some(bytes), Some(place)) = (body.waiting.front(), &body.place) else {
+        return Ok(());
+    };
+    let len = bytes.len() as u64;
+    let file = disk.open_to_write(place)?;
+    disk.write_at(&file, bytes, body.on_disk)?;
+    body.waiting.pop_front();
+    body.on_disk += len;
+    Ok(())
+}

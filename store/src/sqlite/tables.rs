@@ -1,0 +1,457 @@
+//! What is SQLite's: the log and the folded tables, in `record.sqlite`.
+//! Invariant: one connection writes; a log entry is on disk when `add_to_log` returns; the tables only ever hold what was
+//! in the log before. Readers have connections of their own and never wait for a sync.
+//! Not here: what a commit is. An error is SQLite's own; who called knows what it means.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+
+use super::rows::{self, bits, number};
+use super::{apply, schema};
+use crate::blob::Bytes;
+use crate::change::{FileRow, UploadRow};
+use crate::memory::{Client, Kept};
+use crate::{ClientId, MediaPath, OperationId, Position, RequestDigest, StoreError, StoreId};
+
+/// The database.
+pub(crate) struct Tables {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+/// Why the tables can't be opened.
+#[derive(Debug)]
+pub(crate) enum TablesError {
+    /// From a newer format than is known.
+    Newer { found: i64, known: i64 },
+    /// Not ours, or not readable.
+    Damaged(String),
+}
+
+impl From<rusqlite::Error> for TablesError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// What the tables hold when they are opened, less the files and the key-value data.
+pub(crate) struct Loaded {
+    pub(crate) store: StoreId,
+    /// The last commit that was folded.
+    pub(crate) position: Position,
+    pub(crate) uptime_ms: u64,
+    pub(crate) dropped_records: bool,
+    pub(crate) clients: Vec<(ClientId, Client)>,
+    pub(crate) uploads: Vec<(ClientId, u64, UploadRow, Option<u64>)>,
+}
+
+/// What a fold writes besides the commits.
+pub(crate) struct FoldMarks {
+    pub(crate) clients: Vec<(ClientId, Client)>,
+    pub(crate) confirmed: Vec<(ClientId, u64)>,
+    pub(crate) used_uploads: Vec<(ClientId, u64)>,
+    pub(crate) uptime_ms: u64,
+}
+
+/// Log entries that one fold transaction takes, so that commits need not wait long for it.
+const FOLD_ENTRIES: usize = 256;
+
+impl Tables {
+    /// Opens the database, and makes it where there is none.
+    pub(crate) fn open(path: &Path) -> Result<Self, TablesError> {
+        let writer = connect(path)?;
+        let application: i64 = writer.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        let format: i64 = writer.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        match (application, format) {
+            (0, 0) => make(&writer)?,
+            (schema::APPLICATION, schema::FORMAT) => {}
+            (schema::APPLICATION, newer) if newer > schema::FORMAT => {
+                return Err(TablesError::Newer {
+                    found: newer,
+                    known: schema::FORMAT,
+                });
+            }
+            _ => {
+                return Err(TablesError::Damaged(
+                    "it is another program's database".into(),
+                ));
+            }
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            readers: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// The connection that writes. *Blocking* while another has it.
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Connection> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that writes, unless another has it.
+    pub(crate) fn try_writer(&self) -> Option<MutexGuard<'_, Connection>> {
+        match self.writer.try_lock() {
+            Ok(writer) => Some(writer),
+            Err(TryLockError::Poisoned(writer)) => Some(writer.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn read<T>(
+        &self,
+        what: &'static str,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let failed = |error: rusqlite::Error| StoreError::Database {
+            what,
+            reason: error.to_string(),
+        };
+        let spare = self
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
+        let reader = match spare {
+            Some(reader) => reader,
+            None => connect(&self.path).map_err(failed)?,
+        };
+        let found = query(&reader).map_err(failed);
+        self.readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(reader);
+        found
+    }
+
+    /// What the store begins with.
+    pub(crate) fn load(&self) -> Result<Loaded, TablesError> {
+        let tables = self.writer();
+        let store = rows::meta(&tables, rows::STORE)?.and_then(|id| <[u8; 16]>::try_from(id).ok());
+        let counter = |name| {
+            let value =
+                rows::meta(&tables, name)?.and_then(|value| <[u8; 8]>::try_from(value).ok());
+            Ok::<_, rusqlite::Error>(value.map_or(0, u64::from_le_bytes))
+        };
+        let mut clients: Vec<(ClientId, Client)> = tables
+            .prepare("SELECT client, executed_through, confirmed_through, confirmed_also, used_ms FROM client")?
+            .query_map([], |row| {
+                let also: Option<Vec<u64>> = match row.get_ref(3)? {
+                    rusqlite::types::ValueRef::Null => None,
+                    _ => Some(rows::decode(row, 3)?),
+                };
+                let client = Client {
+                    executed_through: number(row, 1)?,
+                    confirmed_through: number(row, 2)?,
+                    confirmed_also: also.unwrap_or_default().into_iter().collect(),
+                    used_ms: number(row, 4)?,
+                    wrote: true,
+                    ..Client::default()
+                };
+                Ok((rows::client(row, 0)?, client))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        for (id, client) in &mut clients {
+            let mut kept = tables
+                .prepare_cached("SELECT number, digest, position FROM reply WHERE client = ?1")?;
+            let kept = kept.query_map([id.0], |row| {
+                Ok((
+                    number(row, 0)?,
+                    Kept {
+                        digest: RequestDigest(row.get(1)?),
+                        position: Position(number(row, 2)?),
+                    },
+                ))
+            })?;
+            client.kept = kept.collect::<rusqlite::Result<_>>()?;
+        }
+        let uploads = tables
+            .prepare("SELECT client, number, row, consumed_by FROM upload")?
+            .query_map([], |row| {
+                let by = row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned);
+                Ok((
+                    rows::client(row, 0)?,
+                    number(row, 1)?,
+                    rows::decode(row, 2)?,
+                    by,
+                ))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(Loaded {
+            store: StoreId(store.ok_or_else(|| TablesError::Damaged("it has no store id".into()))?),
+            position: Position(counter(rows::POSITION)?),
+            uptime_ms: counter(rows::UPTIME)?,
+            dropped_records: rows::meta(&tables, rows::DROPPED)?.is_some(),
+            clients,
+            uploads,
+        })
+    }
+
+    /// Hands every log entry to `take`, in order: its position and its body.
+    pub(crate) fn read_log<E: From<TablesError>>(
+        &self,
+        mut take: impl FnMut(Position, Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let tables = self.writer();
+        let damaged = |error: rusqlite::Error| E::from(TablesError::from(error));
+        let mut entries = tables
+            .prepare("SELECT position, body FROM log ORDER BY position")
+            .map_err(damaged)?;
+        let mut rows = entries.query([]).map_err(damaged)?;
+        while let Some(row) = rows.next().map_err(damaged)? {
+            take(
+                Position(number(row, 0).map_err(damaged)?),
+                row.get(1).map_err(damaged)?,
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds an entry and syncs. *Blocking*.
+    pub(crate) fn add_to_log(
+        writer: &Connection,
+        first: Position,
+        body: &[u8],
+    ) -> rusqlite::Result<()> {
+        writer
+            .prepare_cached("INSERT INTO log (position, body) VALUES (?1, ?2)")?
+            .execute(params![bits(first.0), body])
+            .map(|_| ())
+    }
+
+    /// Moves some of the log entries up to `through` into the tables. True: there may be more. *Blocking*, without a
+    /// sync: the next commit's makes it durable, and until then the log entries are as good.
+    pub(crate) fn fold_some(
+        writer: &mut Connection,
+        through: Position,
+        uptime_ms: u64,
+    ) -> rusqlite::Result<bool> {
+        without_sync(writer, |fold| {
+            let entries: Vec<(u64, Vec<u8>)> = fold
+                .prepare_cached("SELECT position, body FROM log WHERE position <= ?1 ORDER BY position LIMIT ?2")?
+                .query_map(params![bits(through.0), most(FOLD_ENTRIES)], |row| Ok((number(row, 0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<_>>()?;
+            let more = entries.len() == FOLD_ENTRIES;
+            for (first, body) in entries {
+                let commits = crate::log::commits(Position(first), &body).map_err(|error| {
+                    rusqlite::Error::ToSqlConversionFailure(format!("{error:?}").into())
+                })?;
+                let last = first + (commits.len() as u64).saturating_sub(1);
+                rows::set_meta(fold, rows::POSITION, &last.to_le_bytes())?;
+                for (position, changes) in (first..).zip(commits) {
+                    for change in &changes {
+                        apply::apply(fold, Position(position), change, uptime_ms)?;
+                    }
+                }
+                fold.prepare_cached("DELETE FROM log WHERE position = ?1")?
+                    .execute([bits(first)])?;
+            }
+            Ok(more)
+        })
+    }
+
+    /// Writes what does not come with a commit. *Blocking*, without a sync.
+    pub(crate) fn write_marks(writer: &mut Connection, marks: &FoldMarks) -> rusqlite::Result<()> {
+        without_sync(writer, |fold| {
+            for (id, client) in &marks.clients {
+                let also: Vec<u64> = client.confirmed_also.iter().copied().collect();
+                let also = if also.is_empty() {
+                    None
+                } else {
+                    Some(rows::encode(&also)?)
+                };
+                fold.prepare_cached(
+                    "UPDATE client SET confirmed_through = ?2, confirmed_also = ?3, used_ms = ?4 WHERE client = ?1",
+                )?
+                .execute(params![id.0, bits(client.confirmed_through), also, bits(client.used_ms)])?;
+            }
+            for (client, of) in &marks.confirmed {
+                fold.prepare_cached("DELETE FROM reply WHERE client = ?1 AND number = ?2")?
+                    .execute(params![client.0, bits(*of)])?;
+            }
+            for (client, of) in &marks.used_uploads {
+                fold.prepare_cached("DELETE FROM upload WHERE client = ?1 AND number = ?2")?
+                    .execute(params![client.0, bits(*of)])?;
+            }
+            rows::set_meta(fold, rows::UPTIME, &marks.uptime_ms.to_le_bytes())
+        })
+    }
+
+    /// These files are not served until they are stored again. *Blocking*.
+    pub(crate) fn mark_suspects(
+        writer: &Connection,
+        suspects: &[MediaPath],
+    ) -> Result<(), StoreError> {
+        for path in suspects {
+            writer
+                .prepare_cached("UPDATE file SET suspect = 1 WHERE path = ?1")
+                .and_then(|mut mark| mark.execute([path.as_str()]))
+                .map_err(|error| StoreError::Database {
+                    what: "mark a file in",
+                    reason: error.to_string(),
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Bytes of all files.
+    pub(crate) fn media_bytes(&self) -> Result<u64, StoreError> {
+        self.read("read", |tables| {
+            tables.query_row("SELECT coalesce(sum(size), 0) FROM file", [], |row| {
+                number(row, 0)
+            })
+        })
+    }
+
+    /// Brings the write-ahead log into the database, as far as readers and writers let it. *Blocking*. Its pages then.
+    pub(crate) fn checkpoint(&self) -> Result<u64, StoreError> {
+        self.read("tidy", |tables| {
+            tables.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| number(row, 1))
+        })
+    }
+
+    pub(crate) fn file(&self, path: &str) -> Result<Option<(Position, FileRow, bool)>, StoreError> {
+        self.read("read", |tables| {
+            tables
+                .prepare_cached(rows::FILE_BY_PATH)?
+                .query_row([path], rows::file)
+                .optional()
+        })
+    }
+
+    /// Up to `limit` paths from `from` to before `to`.
+    pub(crate) fn paths(
+        &self,
+        from: &str,
+        to: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.read("read", |tables| match to {
+            Some(to) => tables
+                .prepare_cached(
+                    "SELECT path FROM file WHERE path >= ?1 AND path < ?2 ORDER BY path LIMIT ?3",
+                )?
+                .query_map(params![from, to, most(limit)], |row| row.get(0))?
+                .collect(),
+            None => tables
+                .prepare_cached("SELECT path FROM file WHERE path >= ?1 ORDER BY path LIMIT ?2")?
+                .query_map(params![from, most(limit)], |row| row.get(0))?
+                .collect(),
+        })
+    }
+
+    /// Up to `limit` files from after `after` on: path and size.
+    pub(crate) fn sizes(
+        &self,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        self.read("read", |tables| {
+            tables
+                .prepare_cached(
+                    "SELECT path, size FROM file WHERE path > ?1 ORDER BY path LIMIT ?2",
+                )?
+                .query_map(params![after, most(limit)], |row| {
+                    Ok((row.get(0)?, number(row, 1)?))
+                })?
+                .collect()
+        })
+    }
+
+    pub(crate) fn kv(
+        &self,
+        namespace: &str,
+        key: &str,
+    ) -> Result<Option<(Position, Bytes)>, StoreError> {
+        self.read("read", |tables| {
+            tables
+                .prepare_cached("SELECT position, value FROM kv WHERE namespace = ?1 AND key = ?2")?
+                .query_row(params![namespace, key], |row| {
+                    Ok((
+                        Position(number(row, 0)?),
+                        Bytes::from(row.get_ref(1)?.as_blob()?),
+                    ))
+                })
+                .optional()
+        })
+    }
+
+    /// Up to `limit` keys from `from` on.
+    pub(crate) fn keys(
+        &self,
+        namespace: &str,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.read("read", |tables| {
+            tables
+                .prepare_cached(
+                    "SELECT key FROM kv WHERE namespace = ?1 AND key >= ?2 ORDER BY key LIMIT ?3",
+                )?
+                .query_map(params![namespace, from, most(limit)], |row| row.get(0))?
+                .collect()
+        })
+    }
+
+    pub(crate) fn reply(&self, operation: OperationId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read("read", |tables| {
+            tables
+                .prepare_cached("SELECT reply FROM reply WHERE client = ?1 AND number = ?2")?
+                .query_row(params![operation.client.0, bits(operation.number)], |row| {
+                    row.get(0)
+                })
+                .optional()
+        })
+    }
+}
+
+/// How many rows, for SQLite.
+fn most(rows: usize) -> i64 {
+    i64::try_from(rows).unwrap_or(i64::MAX)
+}
+
+/// A connection as all of them are: WAL, every commit synced, no work left to do when it closes.
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -2048;",
+    )?;
+    Ok(connection)
+}
+
+fn make(writer: &Connection) -> Result<(), TablesError> {
+    let mut store = [0; 16];
+    getrandom::fill(&mut store).map_err(|error| TablesError::Damaged(error.to_string()))?;
+    let new = writer.unchecked_transaction()?;
+    new.execute_batch(schema::TABLES)?;
+    rows::set_meta(&new, rows::STORE, &store)?;
+    new.pragma_update(None, "application_id", schema::APPLICATION)?;
+    new.pragma_update(None, "user_version", schema::FORMAT)?;
+    new.commit()?;
+    Ok(())
+}
+
+/// A transaction whose commit is not synced: in WAL it is durable together with the next synced one, or not at all.
+fn without_sync<T>(
+    writer: &mut Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    writer.execute_batch("PRAGMA synchronous = NORMAL")?;
+    let done = writer.transaction().and_then(|transaction| {
+        let done = work(&transaction)?;
+        transaction.commit()?;
+        Ok(done)
+    });
+    writer.execute_batch("PRAGMA synchronous = FULL")?;
+    done
+}
