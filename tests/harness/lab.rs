@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
+use crate::args;
 use crate::daemon::{profile_folder, root};
+use crate::wire::Wire;
 
 /// What `version` answers in the file as it is built.
 pub const VERSION: &str = "lab version A";
@@ -58,4 +61,14 @@ pub fn variant(letter: char) -> Vec<u8> {
 #[must_use]
 pub fn answer(letter: char) -> String {
     VERSION.replace('A', &letter.to_string())
+}
+
+/// Rounds of `spin` that take about `time` on this machine, as it is now.
+#[must_use]
+pub fn rounds_for(wire: &mut Wire, time: Duration) -> i64 {
+    let rounds = 20_000_000;
+    wire.call("spin", args![1]);
+    let begun = Instant::now();
+    wire.call("spin", args![rounds]);
+    (rounds as f64 * time.as_secs_f64() / begun.elapsed().as_secs_f64()) as i64
 }

@@ -434,10 +434,11 @@ impl Wire {
             into.copy_from_slice(&bytes[at as usize..at as usize + into.len()]);
         };
         let length = bytes.len() as u64;
-        self.stream(transfer, from..length, limit, chunk_bytes, read, |_, _| {});
+        self.stream(transfer, from..length, limit, chunk_bytes, read, |_, _| {})
+            .unwrap_or_else(|abort| panic!("upload {transfer} was aborted: {abort:?}"));
     }
 
-    /// Sends what `read` gives for a range; `between` is called after each chunk.
+    /// Sends what `read` gives for a range; `between` is called after each chunk. Ends early where the host aborts it.
     #[track_caller]
     pub fn stream(
         &mut self,
@@ -447,13 +448,13 @@ impl Wire {
         chunk_bytes: usize,
         mut read: impl FnMut(u64, &mut [u8]),
         mut between: impl FnMut(&mut Self, u64),
-    ) {
+    ) -> Result<(), Abort> {
         let mut at = range.start;
         let mut chunk = vec![0; chunk_bytes];
         while at < range.end {
             let size = (range.end - at).min(chunk_bytes as u64);
             while at + size > limit {
-                limit = limit.max(self.credit(transfer));
+                limit = limit.max(self.credit(transfer)?);
             }
             let chunk = &mut chunk[..size as usize];
             read(at, chunk);
@@ -461,17 +462,17 @@ impl Wire {
             at += size;
             between(self, at);
         }
+        Ok(())
     }
 
     /// More credit for an upload.
     #[track_caller]
-    pub fn credit(&mut self, transfer: u64) -> u64 {
-        let credit = self.wait("Credit", |frame| match frame {
+    pub fn credit(&mut self, transfer: u64) -> Result<u64, Abort> {
+        self.wait("Credit", |frame| match frame {
             Frame::Credit(credit) if credit.transfer == transfer => Some(Ok(credit.limit)),
             Frame::Abort(abort) if abort.transfer == transfer => Some(Err(abort.clone())),
             _ => None,
-        });
-        credit.unwrap_or_else(|abort| panic!("upload {transfer} was aborted: {abort:?}"))
+        })
     }
 
     /// Ends an upload's data.
