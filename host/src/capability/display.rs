@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pixelboy_display::limits::FRAME_RATES;
 use wasmtime::component::Resource;
 
 use super::device::Shown;
@@ -30,8 +31,6 @@ pub struct Animation {
 const MAX_SIDE: u32 = 4096;
 /// Pixels that one operation may hold for the screen.
 const MAX_STAGED_BYTES: usize = 16 << 20;
-/// Frames per second that make sense on a panel.
-const MAX_FPS: f64 = 1000.0;
 
 impl Guest {
     fn stage_scene(&mut self, picture: Picture, shown: Option<Shown>) {
@@ -97,11 +96,10 @@ impl Host for Guest {
     }
 
     fn play(&mut self, at: String, fps: Option<f64>, loops: Option<u32>) -> Answer<()> {
-        if let Some(fps) = fps
-            && !(fps > 0.0 && fps <= MAX_FPS)
-        {
+        if let Some(fps) = fps.filter(|fps| !FRAME_RATES.contains(fps)) {
+            let (least, most) = (FRAME_RATES.start(), FRAME_RATES.end());
             return Ok(Err(failure::bad_arguments(format!(
-                "fps must be above 0 and at most {MAX_FPS}, got {fps}"
+                "fps must be {least} to {most}, got {fps}"
             ))));
         }
         Ok(self.media(&at)?.map(|bytes| {

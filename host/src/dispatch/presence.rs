@@ -166,13 +166,8 @@ impl Presence {
         loop {
             self.start_next();
             self.close_when_done();
-            if self.inbox.is_empty() && self.queue.is_empty() {
-                if let Some(link) = &self.link {
-                    link.outbox.flush();
-                }
-                if self.is_finished() {
-                    return;
-                }
+            if self.inbox.is_empty() && self.is_finished() {
+                return;
             }
             match self.next_event().await {
                 Event::Message(Some(message)) => self.on_message(message),
@@ -191,7 +186,8 @@ impl Presence {
         }
     }
 
-    /// Messages first, then what runs, and only then the wait that may lead a commit: so that one sync serves all.
+    /// Messages first, then what runs; replies go out before the wait that may lead a commit, so that one sync serves all
+    /// and nobody waits for it needlessly.
     async fn next_event(&mut self) -> Event {
         tokio::select! {
             biased;
@@ -203,6 +199,7 @@ impl Presence {
                 }
             } => Event::Ran(ran),
             settled = front(&mut self.to_begin) => Event::Begun(settled),
+            never = flush(self.link.as_ref()) => match never {},
             settled = front(&mut self.to_be_durable) => Event::Durable(settled),
             () = self.alarm.as_mut(), if self.alarm_set => Event::Alarm,
         }
@@ -795,6 +792,14 @@ impl Presence {
             tracing::debug!(client = %self.name, "session ended");
         }
     }
+}
+
+/// Sends what is queued, whenever there is nothing better to do.
+async fn flush(link: Option<&Link>) -> std::convert::Infallible {
+    if let Some(link) = link {
+        link.outbox.flush();
+    }
+    std::future::pending().await
 }
 
 /// What the first in line waits for.

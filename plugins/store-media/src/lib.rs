@@ -8,6 +8,9 @@ use media::{Wanted, check};
 use pixelboy_plugin::prelude::*;
 use pixelboy_plugin::store::{self, File};
 
+/// Below it a display does not play.
+const SLOWEST_FPS: f64 = 0.001;
+
 /// Keeps text, pictures, animations and sound on the device.
 #[plugin]
 impl StoreMedia {
@@ -107,14 +110,19 @@ impl StoreMedia {
     /// Returns: {path, kind, size, sha256, format, width, height, frames, duration_ms, fps}; the last one if it was given.
     #[op]
     fn sg(
-        /// Frames per second for `rg`, kept with the file; 0 for the file's own timing.
-        #[range(0.0..=1000.0)]
+        /// Frames per second for `rg`, at least 0.001, kept with the file; 0 for the file's own timing.
+        #[range(0.0..=200.0)]
         fps: f64,
         /// A GIF file.
         gif: Data,
         /// The path it gets, such as "party.gif"; a file of that name is replaced.
         name: String,
     ) -> Result<Map> {
+        if fps > 0.0 && fps < SLOWEST_FPS {
+            return Err(Failure::bad_arguments(format!(
+                "fps must be 0, or {SLOWEST_FPS} to 200, got {fps}"
+            )));
+        }
         let found = check(Wanted::Gif, &gif, &name)?;
         let mut facts = media::facts(&found);
         if fps > 0.0 {
