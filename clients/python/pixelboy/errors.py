@@ -84,12 +84,16 @@ class _MayGoOn(PixelBoyError):
     def again(self, timeout: float | None = None) -> Pending:
         """Wait on for the same operation, under its number: it never runs twice. `timeout` in seconds, as for a call."""
         if self._again is None:
-            raise OutcomeUnknown(f"{self} (and it cannot be asked for any more)") from self
+            raise PixelBoyError(f"there is nothing to ask for: {self}") from self
         return self._again(timeout)
 
 
 class GaveUp(_MayGoOn, TimeoutError):
-    """No answer in time. `sent` False: nothing happened. True: it may have; `again()` waits on for the same operation."""
+    """No answer in time.
+
+    `sent` False: nothing happened. True: it may have, and the device was asked to drop it if it has not begun; `again()` tells
+    what became of it, or goes on with it.
+    """
 
     def __init__(
         self, message: str, sent: bool, again: Callable[[float | None], Pending] | None = None

@@ -45,7 +45,8 @@ def program() -> Path:
     for path in tried:
         if path.is_file():
             return path
-    pytest.fail(f"there is no pixelboyd at {' or '.join(map(str, tried))}; build it with `cargo build --release -p pixelboyd`, or set PIXELBOYD")
+    places = " or ".join(map(str, tried))
+    pytest.fail(f"there is no pixelboyd at {places}; build it with `cargo build --release`, or set PIXELBOYD")
 
 
 def free_port() -> int:
@@ -154,7 +155,10 @@ def test_animations_are_stored_and_played(device: PixelBoy, name: str) -> None:
     assert device.status()["shown"] is None
 
 
-@pytest.mark.parametrize("name, rate", [("music.mp3", 44_100), ("tone.mp3", 44_100), ("tone.wav", 11_025), ("tone.flac", 22_050), ("tone.ogg", 44_100)])
+@pytest.mark.parametrize(
+    "name, rate",
+    [("music.mp3", 44_100), ("tone.mp3", 44_100), ("tone.wav", 11_025), ("tone.flac", 22_050), ("tone.ogg", 44_100)],
+)
 def test_sound_is_stored_played_paused_and_stopped(device: PixelBoy, name: str, rate: int) -> None:
     reply = device.sm(MEDIA / name, name, frame_rate=rate)
     assert reply["sample_rate"] == rate

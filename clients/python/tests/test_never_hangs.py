@@ -179,7 +179,9 @@ def test_a_time_out_is_a_finite_number(seconds: Any) -> None:
         PixelBoy(timeout=seconds)
 
 
-def test_a_full_queue_holds_the_caller_back_and_not_for_ever(host: FakeHost, connect: Callable[..., PixelBoy], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_holds_the_caller_back_and_not_for_ever(
+    host: FakeHost, connect: Callable[..., PixelBoy], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pixelboy._session.QUEUE_CALLS", 10)
     pb = connect(timeout=0.5)
     host.go_deaf()
