@@ -19,6 +19,8 @@ pub(crate) mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::capability::Services;
 
 /// What every client's operations go through.
@@ -28,7 +30,12 @@ pub(crate) struct Dispatch {
     pub(crate) board: board::Board,
     pub(crate) settings: SessionSettings,
     pub(crate) started: std::time::Instant,
+    /// Each moving upload holds one; when the host stops, all of them back means that every part is on disk.
+    pub(crate) upload_threads: Arc<Semaphore>,
 }
+
+/// Uploads that move at a time, on all connections; more wait for their turn.
+pub(crate) const UPLOAD_THREADS: u32 = 128;
 
 /// How sessions begin.
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 //! The composition root: puts the stations together, serves, and stops in order.
 //! Invariant: clients can connect only when everything stored is recovered and every plugin was tried.
-//! On SIGTERM or SIGINT: no new connections, what runs ends within 4 s, the rest is refused, the store closes.
+//! On SIGTERM or SIGINT: no new connections, what runs ends within 3.5 s, the rest is refused, the store closes.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use pixelboy_audio::{Audio, AudioEvent};
 use pixelboy_display::Display;
 use pixelboy_store::{Settings as StoreSettings, SqliteStore, Store};
+use tokio::sync::Semaphore;
 
 use crate::capability::device::Device;
 use crate::capability::{Services, keeper};
 use crate::config::{Args, Settings};
 use crate::dispatch::board::{Board, Table};
 use crate::dispatch::registry::Registry;
-use crate::dispatch::{Dispatch, SessionSettings};
+use crate::dispatch::{Dispatch, SessionSettings, UPLOAD_THREADS};
 use crate::net;
 use crate::plugin::cache::Cache;
 use crate::plugin::engine::Engine;
@@ -24,7 +25,10 @@ use crate::plugin::loader::Loader;
 use crate::plugin::watch::Watch;
 
 /// How long operations may run on after the signal; the rest of 5 s is for closing.
-const STOP_LIMIT: Duration = Duration::from_secs(4);
+const STOP_LIMIT: Duration = Duration::from_millis(3500);
+
+/// How long parts of uploads may take to come to rest.
+const UPLOADS_LIMIT: Duration = Duration::from_millis(700);
 
 /// How often the store ages its records and syncs plain files.
 const TEND_EVERY: Duration = Duration::from_secs(1);
@@ -88,6 +92,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
             grace: Duration::from_secs_f64(settings.host.session_grace_s),
         },
         started: Instant::now(),
+        upload_threads: Arc::new(Semaphore::new(UPLOAD_THREADS as usize)),
     });
     let engine = Arc::new(Engine::start().map_err(failed("start the plugin engine"))?);
     let cache = Cache::open(settings.host.data.join("cache"), &engine.wasmtime)
@@ -140,6 +145,13 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     registry.stop(STOP_LIMIT).await;
     for task in tasks {
         task.abort();
+    }
+    // The connections are closed: what moved is being synced, to go on after the next start.
+    let resting = dispatch.upload_threads.acquire_many(UPLOAD_THREADS);
+    if tokio::time::timeout(UPLOADS_LIMIT, resting).await.is_err() {
+        tracing::warn!(
+            "an upload was still being written when the host stopped; its last second is sent again"
+        );
     }
     keeper::keep_last(&services);
     let closing = tokio::task::spawn_blocking(move || {

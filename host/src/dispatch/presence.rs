@@ -119,6 +119,14 @@ pub(crate) struct Presence {
     present: Arc<AtomicBool>,
 }
 
+/// What is known of a request that was received long ago.
+enum Past {
+    /// It ran and wrote.
+    Recorded { reply: Vec<u8>, stored: Position },
+    /// It can't be answered; nothing of this is remembered, the next one may be the right one.
+    Refused(Failure),
+}
+
 /// What woke the task.
 enum Event {
     Message(Option<Message>),
@@ -389,11 +397,15 @@ impl Presence {
             return;
         }
         if number <= self.record.received_through
-            && let Some((stored, outcome)) = self.answer_from_the_past(&operation)
+            && let Some(past) = self.past(&operation)
         {
-            self.record.receive(number, operation.digest);
-            let after = stored.unwrap_or_default();
-            return self.when_durable(number, stored, outcome, after, stored.is_some());
+            return match past {
+                Past::Recorded { reply, stored } => {
+                    self.record.receive(number, operation.digest);
+                    self.when_durable(number, Some(stored), reply.into(), stored, true);
+                }
+                Past::Refused(failure) => self.answer_failure(number, failure),
+            };
         }
         if self.record.len() as u64 >= limits::WINDOW_OPERATIONS {
             return self.close_link(
@@ -422,40 +434,27 @@ impl Presence {
     }
 
     /// What the store knows of a number that is not in memory. None: it may run.
-    fn answer_from_the_past(
-        &self,
-        operation: &Operation,
-    ) -> Option<(Option<Position>, EncodedOutcome)> {
+    fn past(&self, operation: &Operation) -> Option<Past> {
         let number = operation.number;
-        let failed = |failure| (None, run::encode(&Outcome::Failed(failure)));
         if number <= self.record.confirmed_through {
-            return Some(failed(already_confirmed(number)));
+            return Some(Past::Refused(already_confirmed(number)));
         }
+        let store = &self.dispatch.services.store;
         let id = OperationId {
             client: self.client,
             number,
         };
-        Some(
-            match self
-                .dispatch
-                .services
-                .store
-                .admit(id, RequestDigest(operation.digest))
-            {
-                Ok(Admission::Run) if number > self.record.executed_through => return None,
-                Ok(Admission::Recorded { reply, stored }) => (Some(stored), reply.into()),
-                Ok(Admission::AlreadyConfirmed) => failed(already_confirmed(number)),
-                Ok(Admission::NumberReused) => failed(number_reused(number)),
-                Ok(Admission::Run | Admission::ReplyLost) => failed(Failure::new(
-                    Code::RanReplyLost,
-                    format!(
-                        "the reply to request {number} is lost: nothing of it is on disk; \
-                     whether it ran or was refused is not known"
-                    ),
-                )),
-                Err(error) => failed(Failure::new(Code::StorageFailed, error.to_string())),
-            },
-        )
+        let failure = match store.admit(id, RequestDigest(operation.digest)) {
+            Ok(Admission::Run) if number > self.record.executed_through => return None,
+            Ok(Admission::Recorded { reply, stored }) => {
+                return Some(Past::Recorded { reply, stored });
+            }
+            Ok(Admission::AlreadyConfirmed) => already_confirmed(number),
+            Ok(Admission::NumberReused) => number_reused(number),
+            Ok(Admission::Run | Admission::ReplyLost) => reply_lost(number),
+            Err(error) => Failure::new(Code::StorageFailed, error.to_string()),
+        };
+        Some(Past::Refused(failure))
     }
 
     fn cancel(&mut self, number: u64) {
@@ -808,6 +807,14 @@ async fn front(line: &mut VecDeque<Settling>) -> Result<(), Failure> {
         Some(settling) => settling.until.as_mut().await,
         None => std::future::pending().await,
     }
+}
+
+fn reply_lost(number: u64) -> Failure {
+    let what = "nothing of it is on disk; whether it ran or was refused is not known";
+    Failure::new(
+        Code::RanReplyLost,
+        format!("the reply to request {number} is lost: {what}"),
+    )
 }
 
 fn already_confirmed(number: u64) -> Failure {

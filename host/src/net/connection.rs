@@ -272,6 +272,7 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
                 dispatch.services.store.clone(),
                 outbox.clone(),
                 attached.activity.clone(),
+                dispatch.upload_threads.clone(),
             ),
             downloads: Downloads::new(
                 attached.blobs.clone(),

@@ -6,23 +6,24 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{
     Abort, Code, Credit, Data, Durable, Finish, Finished, OpenState, OpenUpload, Opened, limits,
 };
 use pixelboy_store::{Announced, ClientId, Sha256, Store, Upload, UploadError, UploadState};
+use tokio::sync::Semaphore;
 
 use crate::capability::failure;
 use crate::dispatch::outbox::Outbox;
 use crate::dispatch::session::Activity;
 
-/// Uploads that move at a time on one connection; each has a thread.
-const MAX_MOVING: usize = 8;
+/// How often what came is made durable: a crash costs no more than this.
+const DURABLE_EVERY: Duration = Duration::from_secs(1);
 
-/// Bytes after which what came is made durable, so that a crash costs no more than these.
-const DURABLE_EVERY_BYTES: u64 = 64 << 20;
+/// An upload that brings nothing for this long gives its thread back; the part stays.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// An upload that a broken connection held is free again soon.
 const BUSY_RETRIES: u32 = 100;
@@ -34,6 +35,7 @@ pub(super) struct Uploads {
     store: Arc<dyn Store>,
     outbox: Arc<Outbox>,
     activity: Activity,
+    threads: Arc<Semaphore>,
     moving: HashMap<u64, Moving>,
 }
 
@@ -64,12 +66,14 @@ impl Uploads {
         store: Arc<dyn Store>,
         outbox: Arc<Outbox>,
         activity: Activity,
+        threads: Arc<Semaphore>,
     ) -> Self {
         Self {
             client,
             store,
             outbox,
             activity,
+            threads,
             moving: HashMap::new(),
         }
     }
@@ -92,9 +96,11 @@ impl Uploads {
                 .send(Abort::new(transfer, Code::Unsupported, &message));
             return Ok(());
         }
-        if self.moving.len() >= MAX_MOVING {
-            let message =
-                format!("{MAX_MOVING} uploads are moving on this connection; finish one first");
+        if self.moving.len() as u64 >= limits::UPLOADS {
+            let message = format!(
+                "{} uploads are moving on this connection; finish one first",
+                limits::UPLOADS
+            );
             self.outbox.send(Abort::new(transfer, Code::Busy, &message));
             return Ok(());
         }
@@ -123,7 +129,17 @@ impl Uploads {
             state,
             inbox,
         };
-        tokio::task::spawn_blocking(move || work.run());
+        let threads = self.threads.clone();
+        tokio::spawn(async move {
+            // Never closed.
+            let Ok(thread) = threads.acquire_owned().await else {
+                return;
+            };
+            tokio::task::spawn_blocking(move || {
+                work.run();
+                drop(thread);
+            });
+        });
         Ok(())
     }
 
@@ -187,27 +203,42 @@ struct Work {
     inbox: Receiver<Piece>,
 }
 
+/// The last frame of an upload, sent when it may be opened again.
+enum Last {
+    Opened(Opened),
+    Finished(Finished),
+    Nothing,
+}
+
 impl Work {
     fn run(self) {
-        if let Err(error) = self.open_and_receive() {
-            let failure = failure::of_upload(&error);
-            self.outbox
-                .send(Abort::new(self.transfer, failure.code, &failure.message));
-        }
+        let last = self.open_and_receive();
         self.state.over.store(true, Ordering::Release);
+        match last {
+            Ok(Last::Opened(opened)) => self.outbox.send(opened),
+            Ok(Last::Finished(finished)) => self.outbox.send(finished),
+            Ok(Last::Nothing) => {}
+            Err(error) => {
+                let failure = failure::of_upload(&error);
+                self.outbox
+                    .send(Abort::new(self.transfer, failure.code, &failure.message));
+            }
+        }
     }
 
-    fn open_and_receive(&self) -> Result<(), UploadError> {
+    fn open_and_receive(&self) -> Result<Last, UploadError> {
         match self.open()? {
             UploadState::Open(upload) => self.receive(upload),
-            UploadState::Complete { length, sha256 } => {
-                self.opened(OpenState::Complete, Some(length), Some(sha256));
-                Ok(())
-            }
-            UploadState::Consumed { number } => {
-                self.opened(OpenState::Consumed { number }, None, None);
-                Ok(())
-            }
+            UploadState::Complete { length, sha256 } => Ok(Last::Opened(self.opened(
+                OpenState::Complete,
+                Some(length),
+                Some(sha256),
+            ))),
+            UploadState::Consumed { number } => Ok(Last::Opened(self.opened(
+                OpenState::Consumed { number },
+                None,
+                None,
+            ))),
         }
     }
 
@@ -227,31 +258,28 @@ impl Work {
         }
     }
 
-    fn opened(&self, state: OpenState, length: Option<u64>, sha256: Option<Sha256>) {
+    fn opened(&self, state: OpenState, length: Option<u64>, sha256: Option<Sha256>) -> Opened {
         let sha256 = sha256.map(|sha| sha.0);
-        self.outbox.send(Opened {
+        Opened {
             transfer: self.transfer,
             state,
             length,
             sha256,
-        });
+        }
     }
 
-    fn receive(&self, mut upload: Upload) -> Result<(), UploadError> {
+    fn receive(&self, mut upload: Upload) -> Result<Last, UploadError> {
         let mut offset = upload.offset();
-        let mut durable = offset;
+        let mut synced = Instant::now();
         let mut limit = offset + limits::UPLOAD_CREDIT_BYTES;
         self.state.limit.store(limit, Ordering::Release);
         self.state.next.store(offset, Ordering::Release);
-        self.opened(
-            OpenState::At { offset, limit },
-            self.announced.length,
-            self.announced.sha256,
-        );
-        // Ends with the connection: the part stays.
-        while let Ok(piece) = self.inbox.recv() {
-            match piece {
-                Piece::Chunk(chunk) => {
+        let at = OpenState::At { offset, limit };
+        self.outbox
+            .send(self.opened(at, self.announced.length, self.announced.sha256));
+        loop {
+            match self.inbox.recv_timeout(STALL_LIMIT) {
+                Ok(Piece::Chunk(chunk)) => {
                     upload.write(&chunk)?;
                     offset += chunk.len() as u64;
                     if offset + limits::UPLOAD_CREDIT_BYTES >= limit + limits::CHUNK_BYTES as u64 {
@@ -262,29 +290,42 @@ impl Work {
                             limit,
                         });
                     }
-                    if offset >= durable + DURABLE_EVERY_BYTES {
-                        durable = upload.sync()?;
+                    if synced.elapsed() >= DURABLE_EVERY {
+                        let durable = upload.sync()?;
+                        synced = Instant::now();
                         self.outbox.send(Durable {
                             transfer: self.transfer,
                             offset: durable,
                         });
                     }
                 }
-                Piece::Finish(finish) => {
+                Ok(Piece::Finish(finish)) => {
                     let sha256 = upload.finish(finish.length, Some(Sha256(finish.sha256)))?;
-                    self.outbox.send(Finished {
-                        transfer: self.transfer,
-                        sha256: sha256.0,
-                    });
-                    return Ok(());
+                    let (transfer, sha256) = (self.transfer, sha256.0);
+                    return Ok(Last::Finished(Finished { transfer, sha256 }));
                 }
-                Piece::Abort => {
-                    // Closed before it is dropped.
-                    let _ = upload;
-                    return self.store.abort_upload(self.client, self.transfer);
+                Ok(Piece::Abort) => {
+                    drop(upload);
+                    self.store.abort_upload(self.client, self.transfer)?;
+                    return Ok(Last::Nothing);
+                }
+                // The connection is gone: the part stays, as far as it came.
+                Err(RecvTimeoutError::Disconnected) => {
+                    upload.sync()?;
+                    return Ok(Last::Nothing);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    upload.sync()?;
+                    self.state.over.store(true, Ordering::Release);
+                    let message = format!(
+                        "nothing came for {} s; open it again to go on",
+                        STALL_LIMIT.as_secs()
+                    );
+                    self.outbox
+                        .send(Abort::new(self.transfer, Code::Interrupted, &message));
+                    return Ok(Last::Nothing);
                 }
             }
         }
-        Ok(())
     }
 }
