@@ -29,7 +29,6 @@ pub struct Setup {
     display: String,
     audio: String,
     store: String,
-    flags: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     /// The file's name without its ending, and the rest of its table in config.toml.
     plugins: Vec<(String, PathBuf, String)>,
@@ -50,18 +49,27 @@ impl Setup {
             ("show-gif", "allow = [\"store\", \"display\"]"),
             ("play-audio", "allow = [\"store\", \"audio\"]"),
         ];
-        let standard =
-            |(name, allow): (&str, &str)| (name.to_owned(), standard_plugin(name), allow.to_owned());
+        let standard = |(name, allow): (&str, &str)| {
+            (name.to_owned(), standard_plugin(name), allow.to_owned())
+        };
         Self {
             host: "listen = \"127.0.0.1:0\"\n".to_owned(),
             display: "backend = \"none\"\n".to_owned(),
             audio: "backend = \"null\"\n".to_owned(),
             store: String::new(),
-            flags: Vec::new(),
             environment: Vec::new(),
             plugins: allow.into_iter().map(standard).collect(),
         }
         .host("session_grace_s = 2.0")
+    }
+
+    /// The same without any plugin.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self {
+            plugins: Vec::new(),
+            ..Self::new()
+        }
     }
 
     /// A line of `[host]`; a later one of the same key counts.
@@ -134,7 +142,10 @@ impl Setup {
             let _ = write!(text, "[{name}]\n{lines}\n");
         }
         for (name, _, table) in &self.plugins {
-            let _ = write!(text, "[plugins.{name}]\nfile = \"{name}.wasm\"\n{table}\n\n");
+            let _ = write!(
+                text,
+                "[plugins.{name}]\nfile = \"{name}.wasm\"\n{table}\n\n"
+            );
         }
         text
     }
@@ -162,10 +173,22 @@ impl Setup {
             let options = format!("options = \"{},scale=1,keep=500\"", panel.display());
             set(&mut daemon.setup.display, &options);
         }
+        let compiled = daemon.path("data/cache");
+        if cache::has_any() {
+            // The first start makes the data folder, and takes none that has something in it.
+            let none = Self {
+                plugins: Vec::new(),
+                ..daemon.setup.clone()
+            };
+            daemon.write_config(&none.config());
+            daemon.boot();
+            daemon.stop();
+            cache::give(&compiled);
+            let _ = fs::remove_file(daemon.path("log"));
+        }
         daemon.write_config(&daemon.setup.config());
-        cache::give(&daemon.path("data/cache"));
         daemon.boot();
-        cache::take(&daemon.path("data/cache"));
+        cache::take(&compiled);
         daemon
     }
 }
@@ -174,7 +197,11 @@ impl Setup {
 fn set(lines: &mut String, line: &str) {
     let key = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
     let kept: Vec<&str> = lines.lines().filter(|old| key(old) != key(line)).collect();
-    *lines = kept.into_iter().chain([line]).flat_map(|line| [line, "\n"]).collect();
+    *lines = kept
+        .into_iter()
+        .chain([line])
+        .flat_map(|line| [line, "\n"])
+        .collect();
 }
 
 /// A device whose daemon runs or can be started again.
@@ -191,17 +218,43 @@ impl Daemon {
         assert!(self.child.is_none(), "it runs");
         let ready = self.path("ready");
         let _ = fs::remove_file(&ready);
+        let mut child = self.spawn();
+        let begun = Instant::now();
+        let address = loop {
+            if let Ok(line) = fs::read_to_string(&ready) {
+                break line.trim().parse().unwrap();
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                panic!(
+                    "pixelboyd ended at its start with {status}; its log:\n{}",
+                    self.log()
+                );
+            }
+            if begun.elapsed() > START {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!(
+                    "pixelboyd was not ready after {START:?}; its log:\n{}",
+                    self.log()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        self.address = address;
+        self.child = Some(child);
+    }
+
+    fn spawn(&self) -> Child {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        let mut child = Command::new(program())
+        Command::new(program())
             .arg("--config")
             .arg(self.path("config.toml"))
             .arg("--ready-file")
-            .arg(&ready)
-            .args(&self.setup.flags)
+            .arg(self.path("ready"))
             .env_remove("RUST_BACKTRACE")
             .env("RUST_LOG", "debug,wasmtime=info,cranelift=info")
             .envs(self.setup.environment.iter().cloned())
@@ -209,24 +262,16 @@ impl Daemon {
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
-            .unwrap();
-        let begun = Instant::now();
-        let address = loop {
-            if let Ok(line) = fs::read_to_string(&ready) {
-                break line.trim().parse().unwrap();
-            }
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("pixelboyd ended at its start with {status}; its log:\n{}", self.log());
-            }
-            if begun.elapsed() > START {
-                let _ = child.kill();
-                let _ = child.wait();
-                panic!("pixelboyd was not ready after {START:?}; its log:\n{}", self.log());
-            }
-            std::thread::sleep(Duration::from_millis(2));
-        };
-        self.address = address;
-        self.child = Some(child);
+            .unwrap()
+    }
+
+    /// Starts the daemon and kills it a time later, ready or not.
+    pub fn boot_and_kill_after(&self, time: Duration) {
+        assert!(self.child.is_none(), "it runs");
+        let mut child = self.spawn();
+        std::thread::sleep(time);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Ends the daemon as a power cut would, but for what the kernel has in its caches.
@@ -368,7 +413,10 @@ impl Drop for Daemon {
             let log = self.log();
             let lines: Vec<&str> = log.lines().collect();
             let from = lines.len().saturating_sub(60);
-            eprintln!("---- the end of the daemon's log ----\n{}", lines[from..].join("\n"));
+            eprintln!(
+                "---- the end of the daemon's log ----\n{}",
+                lines[from..].join("\n")
+            );
         }
     }
 }
@@ -426,9 +474,11 @@ mod cache {
         super::profile_folder().join("../tmp/pixelboyd-compiled")
     }
 
+    pub(super) fn has_any() -> bool {
+        fs::read_dir(shared()).is_ok_and(|mut files| files.next().is_some())
+    }
+
     pub(super) fn give(own: &Path) {
-        let parent = own.parent().unwrap();
-        fs::create_dir_all(parent).unwrap();
         copy(&shared(), own);
     }
 
@@ -438,7 +488,9 @@ mod cache {
 
     fn copy(from: &Path, to: &Path) {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let Ok(entries) = fs::read_dir(from) else { return };
+        let Ok(entries) = fs::read_dir(from) else {
+            return;
+        };
         fs::create_dir_all(to).unwrap();
         for entry in entries.flatten() {
             let name = entry.file_name();

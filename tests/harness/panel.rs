@@ -45,7 +45,10 @@ pub fn decoded(bytes: &[u8]) -> RgbImage {
 pub fn gif_frames(bytes: &[u8]) -> Vec<RgbImage> {
     let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(bytes)).unwrap();
     let frames = decoder.into_frames().collect_frames().unwrap();
-    frames.iter().map(|frame| on_black(frame.buffer())).collect()
+    frames
+        .iter()
+        .map(|frame| on_black(frame.buffer()))
+        .collect()
 }
 
 fn on_black(picture: &image::RgbaImage) -> RgbImage {
@@ -60,7 +63,9 @@ fn on_black(picture: &image::RgbaImage) -> RgbImage {
 #[must_use]
 pub fn enlarged(picture: &RgbImage, times: u32) -> RgbImage {
     let (width, height) = picture.dimensions();
-    RgbImage::from_fn(width * times, height * times, |x, y| *picture.get_pixel(x / times, y / times))
+    RgbImage::from_fn(width * times, height * times, |x, y| {
+        *picture.get_pixel(x / times, y / times)
+    })
 }
 
 /// All of one colour.
@@ -76,7 +81,10 @@ pub fn difference(a: &RgbImage, b: &RgbImage) -> u32 {
         return 256;
     }
     let parts = a.as_raw().iter().zip(b.as_raw());
-    parts.map(|(a, b)| u32::from(a.abs_diff(*b))).max().unwrap_or(0)
+    parts
+        .map(|(a, b)| u32::from(a.abs_diff(*b)))
+        .max()
+        .unwrap_or(0)
 }
 
 /// The mean difference of the parts of the pixels.

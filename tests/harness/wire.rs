@@ -236,7 +236,10 @@ impl Wire {
     pub fn confirm(&mut self, through: u64) {
         self.confirmed = through;
         self.id.lowest_unconfirmed = through + 1;
-        self.send(Confirm { through, also: vec![] });
+        self.send(Confirm {
+            through,
+            also: vec![],
+        });
     }
 
     // ---- receiving ----
@@ -328,7 +331,9 @@ impl Wire {
 
     /// Reads once; false when the deadline has passed.
     fn receive(&mut self, deadline: Instant) -> bool {
-        let Some(left) = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+        let Some(left) = deadline
+            .checked_duration_since(Instant::now())
+            .filter(|left| !left.is_zero())
         else {
             return false;
         };
@@ -352,7 +357,11 @@ impl Wire {
     fn sort_out(&mut self) {
         let mut pings = Vec::new();
         // `welcomed` comes with the frame after which larger ones may follow in the same read.
-        while let Some(frame) = self.reader.next_frame().expect("the host breaks the protocol") {
+        while let Some(frame) = self
+            .reader
+            .next_frame()
+            .expect("the host breaks the protocol")
+        {
             let (kind, body) = (frame.kind, frame.body.to_owned());
             match kind {
                 Kind::Welcome => self.reader.welcomed(),
@@ -397,7 +406,12 @@ impl Wire {
         sha256: Option<[u8; 32]>,
     ) -> Result<Opened, Abort> {
         let mode = OpenUpload::STORED;
-        self.send(OpenUpload { transfer, length, sha256, mode });
+        self.send(OpenUpload {
+            transfer,
+            length,
+            sha256,
+            mode,
+        });
         self.opened(transfer)
     }
 
@@ -413,7 +427,12 @@ impl Wire {
 
     /// Opens an upload that must be sent from some offset: the offset and the first limit.
     #[track_caller]
-    pub fn begin_upload(&mut self, transfer: u64, length: Option<u64>, sha256: Option<[u8; 32]>) -> (u64, u64) {
+    pub fn begin_upload(
+        &mut self,
+        transfer: u64,
+        length: Option<u64>,
+        sha256: Option<[u8; 32]>,
+    ) -> (u64, u64) {
         let opened = self.open_upload(transfer, length, sha256).unwrap();
         match opened.state {
             OpenState::At { offset, limit } => (offset, limit),
@@ -429,7 +448,14 @@ impl Wire {
 
     /// Sends bytes from an offset on, as far as credit allows, in chunks of `chunk_bytes`.
     #[track_caller]
-    pub fn send_from(&mut self, transfer: u64, bytes: &[u8], from: u64, limit: u64, chunk_bytes: usize) {
+    pub fn send_from(
+        &mut self,
+        transfer: u64,
+        bytes: &[u8],
+        from: u64,
+        limit: u64,
+        chunk_bytes: usize,
+    ) {
         let read = |at: u64, into: &mut [u8]| {
             into.copy_from_slice(&bytes[at as usize..at as usize + into.len()]);
         };
@@ -477,8 +503,17 @@ impl Wire {
 
     /// Ends an upload's data.
     #[track_caller]
-    pub fn finish(&mut self, transfer: u64, length: u64, sha256: [u8; 32]) -> Result<Finished, Abort> {
-        self.send(Finish { transfer, length, sha256 });
+    pub fn finish(
+        &mut self,
+        transfer: u64,
+        length: u64,
+        sha256: [u8; 32],
+    ) -> Result<Finished, Abort> {
+        self.send(Finish {
+            transfer,
+            length,
+            sha256,
+        });
         self.wait("Finished", |frame| match frame {
             Frame::Finished(finished) if finished.transfer == transfer => Some(Ok(*finished)),
             Frame::Abort(abort) if abort.transfer == transfer => Some(Err(abort.clone())),
@@ -539,7 +574,12 @@ impl Wire {
         let transfer = self.next_transfer();
         let ahead = 4 * limits::CHUNK_BYTES as u64;
         let mut limit = offset + ahead;
-        self.send(OpenDownload { transfer, blob: blob.id, offset, limit });
+        self.send(OpenDownload {
+            transfer,
+            blob: blob.id,
+            offset,
+            limit,
+        });
         let opened = self.opened(transfer).unwrap();
         assert_eq!(opened.length, Some(blob.length));
         match opened.state {
@@ -554,7 +594,9 @@ impl Wire {
                     assert_eq!(data.offset, at, "a gap");
                     Some((data.chunk.to_owned(), None))
                 }
-                Frame::Finish(finish) if finish.transfer == transfer => Some((vec![], Some(*finish))),
+                Frame::Finish(finish) if finish.transfer == transfer => {
+                    Some((vec![], Some(*finish)))
+                }
                 Frame::Abort(abort) if abort.transfer == transfer => panic!("{abort:?}"),
                 _ => None,
             });

@@ -11,7 +11,9 @@
 use std::time::{Duration, Instant};
 
 use harness::{Daemon, Identity, Setup, Wire, args, lab, media};
-use pixelboy_protocol::{Cancel, Code, Confirm, Failure, Frame, Goodbye, Outcome, Reply, Request, Value, limits};
+use pixelboy_protocol::{
+    Cancel, Code, Confirm, Failure, Frame, Goodbye, Outcome, Reply, Request, Value, limits,
+};
 
 #[track_caller]
 fn done(reply: &Reply) -> &[Value] {
@@ -56,7 +58,10 @@ fn sent_again_on_a_new_connection_it_is_answered_from_the_record() {
     assert!(wire.welcome().executed_through >= 1 && wire.welcome().received_through >= 1);
     let again = wire.exchange(request);
     assert!(again.recorded);
-    assert_eq!((again.stored, &again.outcome), (first.stored, &first.outcome));
+    assert_eq!(
+        (again.stored, &again.outcome),
+        (first.stored, &first.outcome)
+    );
     assert_eq!(log(&daemon), "once\n");
 }
 
@@ -64,8 +69,13 @@ fn sent_again_on_a_new_connection_it_is_answered_from_the_record() {
 fn sent_again_after_kill_9_it_is_answered_from_the_record() {
     let mut daemon = Setup::new().start();
     let mut wire = daemon.client();
-    let requests: Vec<Request> = (0..5).map(|n| append(&mut wire, &format!("{n}\n"))).collect();
-    let first: Vec<Reply> = requests.iter().map(|request| wire.exchange(request.clone())).collect();
+    let requests: Vec<Request> = (0..5)
+        .map(|n| append(&mut wire, &format!("{n}\n")))
+        .collect();
+    let first: Vec<Reply> = requests
+        .iter()
+        .map(|request| wire.exchange(request.clone()))
+        .collect();
     daemon.kill();
     daemon.boot();
     let mut wire = daemon.client_again(&wire.id);
@@ -74,7 +84,10 @@ fn sent_again_after_kill_9_it_is_answered_from_the_record() {
     for (request, first) in requests.into_iter().zip(first) {
         let again = wire.exchange(request);
         assert!(again.recorded, "{again:?}");
-        assert_eq!((again.stored, &again.outcome), (first.stored, &first.outcome));
+        assert_eq!(
+            (again.stored, &again.outcome),
+            (first.stored, &first.outcome)
+        );
     }
     assert_eq!(log(&daemon), "0\n1\n2\n3\n4\n");
 }
@@ -134,15 +147,22 @@ fn another_request_under_the_same_number_is_refused() {
     let mut wire = daemon.client();
     let request = append(&mut wire, "mine\n");
     wire.exchange(request.clone());
-    let other = Request { args: args!["log.txt", "other\n"], ..request.clone() };
+    let other = Request {
+        args: args!["log.txt", "other\n"],
+        ..request.clone()
+    };
     let mut wire = daemon.client_again(&wire.break_off());
-    assert_eq!(failed(&wire.exchange(other.clone())).code, Code::NumberReused);
+    assert_eq!(
+        failed(&wire.exchange(other.clone())).code,
+        Code::NumberReused
+    );
     daemon.kill();
     daemon.boot();
     let mut wire = daemon.client_again(&wire.id);
     assert_eq!(failed(&wire.exchange(other)).code, Code::NumberReused);
     let mut wire = daemon.client_again(&wire.break_off());
-    assert!(wire.exchange(request).recorded, "the record is as it was");
+    let again = wire.exchange(request);
+    assert!(again.recorded, "the record is as it was: {again:?}");
     assert_eq!(log(&daemon), "mine\n");
 }
 
@@ -154,19 +174,44 @@ fn what_was_confirmed_is_answered_so_and_never_runs() {
     wire.exchange(request.clone());
     wire.confirm(1);
     wire.call("ss", args!["log.txt", "twice\n"]);
-    let id = Identity { lowest_unconfirmed: 1, ..wire.break_off() };
+    let id = Identity {
+        lowest_unconfirmed: 1,
+        ..wire.break_off()
+    };
     let mut wire = daemon.client_again(&id);
-    assert_eq!(failed(&wire.exchange(Request { confirmed: 0, ..request.clone() })).code, Code::AlreadyConfirmed);
+    assert_eq!(
+        failed(&wire.exchange(Request {
+            confirmed: 0,
+            ..request.clone()
+        }))
+        .code,
+        Code::AlreadyConfirmed
+    );
     // Hello confirms as well.
-    let id = Identity { lowest_unconfirmed: 3, ..wire.break_off() };
+    let id = Identity {
+        lowest_unconfirmed: 3,
+        ..wire.break_off()
+    };
     let mut wire = daemon.client_again(&id);
-    let second = Request { number: 2, confirmed: 2, args: args!["log.txt", "twice\n"], ..request.clone() };
-    assert_eq!(failed(&wire.exchange(second.clone())).code, Code::AlreadyConfirmed);
+    let second = Request {
+        number: 2,
+        confirmed: 2,
+        args: args!["log.txt", "twice\n"],
+        ..request.clone()
+    };
+    assert_eq!(
+        failed(&wire.exchange(second.clone())).code,
+        Code::AlreadyConfirmed
+    );
     daemon.kill();
     daemon.boot();
     let mut wire = daemon.client_again(&id);
     let after = wire.exchange(second);
-    assert_eq!(failed(&after).code, Code::AlreadyConfirmed, "Hello said so again");
+    assert_eq!(
+        failed(&after).code,
+        Code::AlreadyConfirmed,
+        "Hello said so again"
+    );
     assert_eq!(log(&daemon), "once\ntwice\n");
 }
 
@@ -174,22 +219,36 @@ fn what_was_confirmed_is_answered_so_and_never_runs() {
 fn confirm_takes_single_numbers_beyond_a_gap() {
     let daemon = Setup::new().start();
     let mut wire = daemon.client();
-    let requests: Vec<Request> = (0..4).map(|n| append(&mut wire, &format!("{n}\n"))).collect();
+    let requests: Vec<Request> = (0..4)
+        .map(|n| append(&mut wire, &format!("{n}\n")))
+        .collect();
     for request in &requests {
         wire.exchange(request.clone());
     }
-    wire.send(Confirm { through: 1, also: vec![3, 900] });
+    wire.send(Confirm {
+        through: 1,
+        also: vec![3, 900],
+    });
     wire.call("status", args![]);
-    let id = Identity { lowest_unconfirmed: 2, ..wire.break_off() };
+    let id = Identity {
+        lowest_unconfirmed: 2,
+        ..wire.break_off()
+    };
     let mut wire = daemon.client_again(&id);
-    let again: Vec<Reply> = requests.into_iter().map(|request| wire.exchange(request)).collect();
+    let again: Vec<Reply> = requests
+        .into_iter()
+        .map(|request| wire.exchange(request))
+        .collect();
     assert_eq!(failed(&again[0]).code, Code::AlreadyConfirmed);
     assert!(again[1].recorded && again[3].recorded);
     done(&again[1]);
     done(&again[3]);
     // Given up by the client, so its reply may be gone; but never is it run.
     if let Outcome::Failed(failure) = &again[2].outcome {
-        assert!(matches!(failure.code, Code::AlreadyConfirmed | Code::RanReplyLost), "{failure}");
+        assert!(
+            matches!(failure.code, Code::AlreadyConfirmed | Code::RanReplyLost),
+            "{failure}"
+        );
     } else {
         assert!(again[2].recorded);
     }
@@ -201,7 +260,10 @@ fn what_was_never_asked_for_can_not_be_confirmed() {
     let daemon = Setup::new().start();
     let mut wire = daemon.client();
     wire.call("ss", args!["log.txt", "x"]);
-    wire.send(Confirm { through: 2, also: vec![] });
+    wire.send(Confirm {
+        through: 2,
+        also: vec![],
+    });
     wire.closed_with(Code::BadNumber);
 }
 
@@ -222,7 +284,11 @@ fn an_operation_without_writes_never_runs_after_a_durable_one_that_followed_it()
     let mut wire = daemon.client_again(&wire.id);
     assert_eq!(failed(&wire.exchange(show)).code, Code::RanReplyLost);
     let status = wire.call_one("status", args![]);
-    assert_eq!(harness::field(&status, "shown"), &Value::Null, "it was not shown again");
+    assert_eq!(
+        harness::field(&status, "shown"),
+        &Value::Null,
+        "it was not shown again"
+    );
 }
 
 #[test]
@@ -274,14 +340,26 @@ fn a_client_that_a_wiped_store_does_not_know_is_told_so() {
     daemon.stop();
     std::fs::remove_dir_all(daemon.path("data")).unwrap();
     daemon.boot();
-    let knock = |id: Identity| Wire::knock(daemon.address(), id).err().map(|close| close.code);
+    let knock = |id: Identity| {
+        Wire::knock(daemon.address(), id)
+            .err()
+            .map(|close| close.code)
+    };
     let known = wire.id.clone();
     assert_eq!(known.last_store, Some(store));
     assert_eq!(knock(known.clone()), Some(Code::ClientForgotten));
-    let with_numbers = Identity { last_store: None, lowest_unconfirmed: 2, ..known.clone() };
+    let with_numbers = Identity {
+        last_store: None,
+        lowest_unconfirmed: 2,
+        ..known.clone()
+    };
     assert_eq!(knock(with_numbers), Some(Code::ClientForgotten));
     let mut fresh = daemon.client();
-    assert_ne!(fresh.welcome().store, store, "another data folder has another id");
+    assert_ne!(
+        fresh.welcome().store,
+        store,
+        "another data folder has another id"
+    );
     fresh.call("ss", args!["log.txt", "new\n"]);
     assert_eq!(log(&daemon), "new\n");
 }
@@ -296,7 +374,11 @@ fn a_client_that_never_wrote_is_let_in_again_after_a_restart() {
     daemon.kill();
     daemon.boot();
     let mut wire = daemon.client_again(&wire.id);
-    assert_eq!(wire.welcome().received_through, 2, "Hello counts what it confirms as received");
+    assert_eq!(
+        wire.welcome().received_through,
+        2,
+        "Hello counts what it confirms as received"
+    );
     wire.call("ss", args!["log.txt", "first\n"]);
     assert_eq!(log(&daemon), "first\n");
 }
@@ -312,7 +394,10 @@ fn goodbye_drops_the_record_and_ends_what_runs() {
     let begun = Instant::now();
     wire.send(Goodbye {});
     wire.closed_with(Code::Closed);
-    assert!(begun.elapsed() < Duration::from_secs(5), "it waited for an operation that did not commit");
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "it waited for an operation that did not commit"
+    );
     assert_eq!(log(&daemon), "before\n");
 }
 
@@ -327,12 +412,18 @@ fn a_newer_hello_fences_the_older_connection() {
     old.send(waiting.clone());
     // Both are read before the other connection comes.
     old.send(pixelboy_protocol::Ping { token: 1 });
-    old.wait("Pong", |frame| matches!(frame, Frame::Pong(_)).then_some(()));
+    old.wait("Pong", |frame| {
+        matches!(frame, Frame::Pong(_)).then_some(())
+    });
     let mut new = daemon.client_again(&old.id);
     assert!(new.welcome().resumed);
     assert_eq!(new.welcome().received_through, waiting.number);
     old.closed_with(Code::Fenced);
-    assert!(new.try_reply(running.number, Duration::from_millis(900)).is_err(), "it was not requested here");
+    assert!(
+        new.try_reply(running.number, Duration::from_millis(900))
+            .is_err(),
+        "it was not requested here"
+    );
     let first = new.exchange(running);
     assert_eq!(done(&first), args![0]);
     done(&new.exchange(waiting));
@@ -409,7 +500,9 @@ fn more_bytes_of_requests_than_the_window_holds_close_the_connection() {
         wire.ask("ss", args!["big.txt", text.as_str(), "w"]);
     }
     wire.send(pixelboy_protocol::Ping { token: 1 });
-    wire.wait("Pong", |frame| matches!(frame, Frame::Pong(_)).then_some(()));
+    wire.wait("Pong", |frame| {
+        matches!(frame, Frame::Pong(_)).then_some(())
+    });
     for _ in 0..2 {
         let request = wire.request("ss", args!["big.txt", text.as_str(), "w"]);
         let mut bytes = Vec::new();
@@ -435,14 +528,21 @@ fn unconfirmed_replies_hold_later_operations_back_until_they_are_confirmed() {
                 at += 1;
             }
             Err(_) => {
-                assert!(answered < at, "it is held back though everything is confirmed");
+                assert!(
+                    answered < at,
+                    "it is held back though everything is confirmed"
+                );
                 assert!(at >= 60, "only {at} replies came");
                 answered = at;
                 wire.confirm(numbers[at - 1]);
             }
         }
     }
-    assert!(answered > 0, "nothing was held back: {} MiB of replies were kept", 80 * 60 / 1024);
+    assert!(
+        answered > 0,
+        "nothing was held back: {} MiB of replies were kept",
+        80 * 60 / 1024
+    );
 }
 
 #[test]
@@ -469,7 +569,11 @@ fn a_cancelled_operation_leaves_nothing() {
     assert_eq!(log(&daemon), "before\nkept\n");
     let mut wire = daemon.client_again(&wire.break_off());
     let again = wire.exchange(running);
-    assert_eq!(failed(&again).code, Code::Cancelled, "it stays cancelled: {again:?}");
+    assert_eq!(
+        failed(&again).code,
+        Code::Cancelled,
+        "it stays cancelled: {again:?}"
+    );
 }
 
 #[test]
@@ -487,7 +591,10 @@ fn past_its_deadline_an_operation_leaves_nothing() {
     wire.send(behind.clone());
     assert_eq!(failed(&wire.reply(slow.number)).code, Code::Deadline);
     let took = begun.elapsed();
-    assert!((Duration::from_millis(190)..Duration::from_millis(900)).contains(&took), "after {took:?}");
+    assert!(
+        (Duration::from_millis(190)..Duration::from_millis(900)).contains(&took),
+        "after {took:?}"
+    );
     assert_eq!(failed(&wire.reply(behind.number)).code, Code::Deadline);
     let mut none = append(&mut wire, "none\n");
     none.deadline_ms = Some(0);
@@ -513,7 +620,11 @@ fn an_operation_that_refuses_or_crashes_leaves_nothing() {
     let reply = wire.exchange(crash.clone());
     assert_eq!(failed(&reply).code, Code::PluginCrashed);
     assert!(failed(&reply).message.contains("lab"), "{reply:?}");
-    assert_eq!(wire.call_one("version", args![]), Value::from(lab::VERSION), "the plugin serves on");
+    assert_eq!(
+        wire.call_one("version", args![]),
+        Value::from(lab::VERSION),
+        "the plugin serves on"
+    );
     let mut wire = daemon.client_again(&wire.break_off());
     let again = wire.exchange(crash);
     assert!(again.recorded);
@@ -565,8 +676,14 @@ fn a_reply_does_not_wait_for_the_operations_behind_it() {
     let behind = wire.ask("ss", args!["log.txt", "behind\n"]);
     done(&wire.reply(fast));
     let took = begun.elapsed();
-    assert!(took < Duration::from_secs(1), "the first reply came after {took:?}");
+    assert!(
+        took < Duration::from_secs(1),
+        "the first reply came after {took:?}"
+    );
     done(&wire.reply(slow));
     done(&wire.reply(behind));
-    assert!(begun.elapsed() > Duration::from_millis(1_200), "the one between was not slow");
+    assert!(
+        begun.elapsed() > Duration::from_millis(1_200),
+        "the one between was not slow"
+    );
 }

@@ -10,7 +10,9 @@
 
 use std::time::Duration;
 
-use harness::{Daemon, Setup, Wire, args, field, media, panel, sha256_hex, snapshot, text_field, wav};
+use harness::{
+    Daemon, Setup, Wire, args, field, media, panel, sha256_hex, snapshot, text_field, wav,
+};
 use pixelboy_protocol::{Code, Outcome, Value};
 
 /// Checks what every reply about a stored file says, and the file on the disk.
@@ -20,7 +22,10 @@ fn assert_stored(daemon: &Daemon, said: &Value, path: &str, kind: &str, bytes: &
     assert_eq!(text_field(said, "kind"), kind);
     assert_eq!(field(said, "size"), &Value::Int(bytes.len() as i64));
     assert_eq!(text_field(said, "sha256"), sha256_hex(bytes));
-    assert!(daemon.on_disk(path) == bytes, "{path}: other bytes on the disk than were sent");
+    assert!(
+        daemon.on_disk(path) == bytes,
+        "{path}: other bytes on the disk than were sent"
+    );
 }
 
 /// Calls an opcode that must write: its one value.
@@ -30,7 +35,10 @@ fn store(wire: &mut Wire, op: &str, args: Vec<Value>) -> Value {
     assert!(!reply.recorded);
     match reply.outcome {
         Outcome::Done(mut values) if values.len() == 1 => {
-            assert!(reply.stored.is_some(), "{op} wrote, and its reply does not say stored");
+            assert!(
+                reply.stored.is_some(),
+                "{op} wrote, and its reply does not say stored"
+            );
             values.remove(0)
         }
         other => panic!("{op}: {other:?}"),
@@ -57,7 +65,11 @@ fn text_is_added_replaced_and_written_over_byte_for_byte() {
         (args!["hello\n"], 0, "hello\n"),
         (args!["wörld\n", "a"], 6, "hello\nwörld\n"),
         (args!["HE", "r+"], 0, "HEllo\nwörld\n"),
-        (args!["a longer text than before", "r+"], 0, "a longer text than before"),
+        (
+            args!["a longer text than before", "r+"],
+            0,
+            "a longer text than before",
+        ),
         (args!["!", "a"], 25, "a longer text than before!"),
         (args!["new", "w"], 0, "new"),
         (args!["", "w"], 0, ""),
@@ -68,9 +80,16 @@ fn text_is_added_replaced_and_written_over_byte_for_byte() {
         assert_eq!(text_field(&said, "path"), "diary/monday.txt");
         assert_eq!(text_field(&said, "kind"), "text");
         assert_eq!(field(&said, "offset"), &Value::Int(offset), "{text:?}");
-        assert_eq!(field(&said, "size"), &Value::Int(now.len() as i64), "{text:?}");
+        assert_eq!(
+            field(&said, "size"),
+            &Value::Int(now.len() as i64),
+            "{text:?}"
+        );
         assert_eq!(text_field(&said, "sha256"), sha256_hex(text.as_bytes()));
-        assert_eq!(String::from_utf8(daemon.on_disk("diary/monday.txt")).unwrap(), now);
+        assert_eq!(
+            String::from_utf8(daemon.on_disk("diary/monday.txt")).unwrap(),
+            now
+        );
     }
 }
 
@@ -79,7 +98,10 @@ fn text_can_be_named_inline_or_uploaded() {
     let daemon = Setup::new().start();
     let mut wire = daemon.client();
     let mut named = wire.request("ss", args!["named.txt"]);
-    named.kwargs = vec![("mode".into(), "w".into()), ("text".into(), "by name".into())];
+    named.kwargs = vec![
+        ("mode".into(), "w".into()),
+        ("text".into(), "by name".into()),
+    ];
     assert!(matches!(wire.exchange(named).outcome, Outcome::Done(_)));
     assert_eq!(daemon.on_disk("named.txt"), b"by name");
 
@@ -107,7 +129,10 @@ fn what_is_no_text_or_is_not_there_is_refused_by_ss() {
         let failure = wire.call_failing("ss", args!["logo.png", "x", mode]);
         assert_eq!(failure.code, Code::BadArguments, "{failure}");
     }
-    assert!(snapshot(&daemon.path("data/media")) == before, "something was stored");
+    assert!(
+        snapshot(&daemon.path("data/media")) == before,
+        "something was stored"
+    );
 }
 
 #[test]
@@ -190,7 +215,10 @@ fn an_animation_is_stored_with_its_speed() {
     assert_eq!(field(&said, "fps"), &Value::Float(12.5));
     let failure = wire.call_failing("sg", args![0, media("logo.png"), "logo.gif"]);
     assert_eq!(failure.code, Code::UnsupportedMedia, "{failure}");
-    assert!(failure.message.contains("si"), "it should name the opcode that takes it: {failure}");
+    assert!(
+        failure.message.contains("si"),
+        "it should name the opcode that takes it: {failure}"
+    );
 }
 
 /// A speed that `sg` takes must be one that `rg` can show.
@@ -198,11 +226,14 @@ fn an_animation_is_stored_with_its_speed() {
 fn every_speed_that_sg_takes_can_be_shown() {
     let daemon = Setup::new().panel(64, 64).start();
     let mut wire = daemon.client();
-    for fps in [0.0, 0.001, 1.0, 200.0, 201.0, 1000.0] {
+    for fps in [0.0, 1e-9, 0.000_5, 0.001, 1.0, 200.0, 201.0, 1000.0] {
         let stored = wire.call_reply("sg", args![fps, media("party.gif"), "speed.gif"]);
         if let Outcome::Done(_) = stored.outcome {
             let shown = wire.call_reply("rg", args!["speed.gif"]).outcome;
-            assert!(matches!(shown, Outcome::Done(_)), "{fps} frames per second: {shown:?}");
+            assert!(
+                matches!(shown, Outcome::Done(_)),
+                "{fps} frames per second: {shown:?}"
+            );
         }
     }
 }
@@ -220,34 +251,65 @@ fn files_are_listed_told_of_fetched_and_removed() {
 
     let names = |listed: &Value| -> Vec<String> {
         let list = listed.as_list().unwrap();
-        list.iter().map(|entry| text_field(entry, "path").to_owned()).collect()
+        list.iter()
+            .map(|entry| text_field(entry, "path").to_owned())
+            .collect()
     };
     let top = wire.call_one("ls", args![]);
-    assert_eq!(names(&top), ["a.txt", "b.txt", "big.wav", "folder"].map(fix_folder(&top)));
+    assert_eq!(
+        names(&top),
+        ["a.txt", "b.txt", "big.wav", "folder"].map(fix_folder(&top))
+    );
     let entry = &top.as_list().unwrap()[2];
     assert_eq!(text_field(entry, "name"), "big.wav");
     assert_eq!(text_field(entry, "kind"), "audio");
     assert_eq!(field(entry, "size"), &Value::Int(tone.len() as i64));
     assert_eq!(text_field(&top.as_list().unwrap()[3], "kind"), "folder");
-    assert_eq!(names(&wire.call_one("ls", args!["", "a.txt", 1])), ["b.txt"]);
-    assert_eq!(wire.call_one("ls", args!["folder"]).as_list().unwrap().len(), 2);
-    assert_eq!(names(&wire.call_one("ls", args!["folder/deeper/"])), ["folder/deeper/y.txt"]);
-    assert_eq!(wire.call_failing("ls", args!["nowhere"]).code, Code::NotFound);
+    assert_eq!(
+        names(&wire.call_one("ls", args!["", "a.txt", 1])),
+        ["b.txt"]
+    );
+    assert_eq!(
+        wire.call_one("ls", args!["folder"])
+            .as_list()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(
+        names(&wire.call_one("ls", args!["folder/deeper/"])),
+        ["folder/deeper/y.txt"]
+    );
+    assert_eq!(
+        wire.call_failing("ls", args!["nowhere"]).code,
+        Code::NotFound
+    );
 
     let told = wire.call_one("stat", args!["big.wav"]);
     assert_stored(&daemon, &told, "big.wav", "audio", &tone);
     let modified = field(&told, "modified_ms").as_int().unwrap();
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    assert!((now.as_millis() as i64 - modified).abs() < 120_000, "{modified}");
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    assert!(
+        (now.as_millis() as i64 - modified).abs() < 120_000,
+        "{modified}"
+    );
 
     for (path, bytes) in [("a.txt", b"a.txt".to_vec()), ("big.wav", tone)] {
         let got = wire.call("get", args![path]);
         assert_eq!(text_field(&got[1], "path"), path);
         assert_eq!(text_field(&got[1], "sha256"), sha256_hex(&bytes));
-        assert!(wire.bytes(&got[0]) == bytes, "{path} came back with other bytes");
+        assert!(
+            wire.bytes(&got[0]) == bytes,
+            "{path} came back with other bytes"
+        );
     }
 
-    assert_eq!(text_field(&store(&mut wire, "del", args!["folder/x.txt"]), "path"), "folder/x.txt");
+    assert_eq!(
+        text_field(&store(&mut wire, "del", args!["folder/x.txt"]), "path"),
+        "folder/x.txt"
+    );
     assert!(!daemon.stored("folder/x.txt").exists());
     for op in ["get", "stat", "del"] {
         let failure = wire.call_failing(op, args!["folder/x.txt"]);
@@ -255,26 +317,48 @@ fn files_are_listed_told_of_fetched_and_removed() {
         assert!(failure.message.contains("folder/x.txt"), "{failure}");
     }
     store(&mut wire, "del", args!["folder/deeper/y.txt"]);
-    assert_eq!(names(&wire.call_one("ls", args![])), ["a.txt", "b.txt", "big.wav"]);
+    assert_eq!(
+        names(&wire.call_one("ls", args![])),
+        ["a.txt", "b.txt", "big.wav"]
+    );
 }
 
 /// A folder's own path may end in `/` or not.
 fn fix_folder(top: &Value) -> impl Fn(&str) -> String {
     let slash = text_field(&top.as_list().unwrap()[3], "path").ends_with('/');
-    move |name| if name == "folder" && slash { "folder/".to_owned() } else { name.to_owned() }
+    move |name| {
+        if name == "folder" && slash {
+            "folder/".to_owned()
+        } else {
+            name.to_owned()
+        }
+    }
 }
 
 #[test]
 fn a_picture_is_on_the_panel_when_ri_replies() {
     let daemon = Setup::new().panel(128, 128).start();
     let mut wire = daemon.client();
-    for file in ["logo.png", "sprite.png", "photo.jpg", "party.gif", "interlaced.gif"] {
+    for file in [
+        "logo.png",
+        "sprite.png",
+        "photo.jpg",
+        "party.gif",
+        "interlaced.gif",
+    ] {
         store(&mut wire, "si", args![media(file), file]);
     }
     let folder = daemon.panel();
-    assert_eq!(act(&mut wire, "ri", args!["logo.png"]), vec![Value::Map(vec![("shown".into(), "logo.png".into())])]);
+    assert_eq!(
+        act(&mut wire, "ri", args!["logo.png"]),
+        vec![Value::Map(vec![("shown".into(), "logo.png".into())])]
+    );
     let logo = panel::enlarged(&panel::decoded(&media("logo.png")), 2);
-    assert_eq!(panel::difference(&panel::now(&folder), &logo), 0, "the logo, every pixel twice as wide and high");
+    assert_eq!(
+        panel::difference(&panel::now(&folder), &logo),
+        0,
+        "the logo, every pixel twice as wide and high"
+    );
 
     act(&mut wire, "ri", args!["sprite.png"]);
     let sprite = panel::enlarged(&panel::decoded(&media("sprite.png")), 8);
@@ -291,10 +375,17 @@ fn a_picture_is_on_the_panel_when_ri_replies() {
     );
     let middle = image::imageops::crop_imm(&shown, 0, 16, 128, 96).to_image();
     let off = panel::mean_difference(&middle, &scaled);
-    assert!(off < 4.0, "the photograph, made smaller: off by {off} in the mean");
+    assert!(
+        off < 4.0,
+        "the photograph, made smaller: off by {off} in the mean"
+    );
     for y in (0..16).chain(112..128) {
         for x in 0..128 {
-            assert_eq!(shown.get_pixel(x, y).0, [0; 3], "beside the photograph, at {x}, {y}");
+            assert_eq!(
+                shown.get_pixel(x, y).0,
+                [0; 3],
+                "beside the photograph, at {x}, {y}"
+            );
         }
     }
 
@@ -326,24 +417,49 @@ fn an_animation_moves_at_its_own_speed_or_the_one_it_was_stored_with() {
         std::thread::sleep(Duration::from_millis(1_600));
         act(&mut wire, "clear", args![]);
         let frames = panel::all(&daemon.panel());
-        let frames: Vec<_> = frames.iter().filter(|(number, ..)| *number > before).collect();
+        let frames: Vec<_> = frames
+            .iter()
+            .filter(|(number, ..)| *number > before)
+            .collect();
         let moving = &frames[..frames.len() - 1];
         let which: Vec<usize> = moving
             .iter()
             .map(|(_, _, shown)| {
-                let at = expected.iter().position(|frame| panel::difference(frame, shown) == 0);
+                let at = expected
+                    .iter()
+                    .position(|frame| panel::difference(frame, shown) == 0);
                 at.expect("a frame that is not in the file")
             })
             .collect();
         assert_eq!(which[0], 0, "it begins with the first frame");
-        let distinct = |frame: &usize| expected.iter().position(|other| *other == expected[*frame]).unwrap();
+        let distinct = |frame: &usize| {
+            expected
+                .iter()
+                .position(|other| *other == expected[*frame])
+                .unwrap()
+        };
         let steps = which.windows(2);
-        let right = steps.clone().filter(|pair| distinct(&pair[1]) == distinct(&((pair[0] + 1) % 10))).count();
+        let right = steps
+            .clone()
+            .filter(|pair| distinct(&pair[1]) == distinct(&((pair[0] + 1) % 10)))
+            .count();
         assert!(right * 10 >= steps.len() * 8, "out of order: {which:?}");
-        let time = moving.last().unwrap().1.duration_since(moving[0].1).unwrap();
+        let time = moving
+            .last()
+            .unwrap()
+            .1
+            .duration_since(moving[0].1)
+            .unwrap();
         let rate = (moving.len() - 1) as f64 / time.as_secs_f64();
-        println!("{fps} asked: {rate:.2} frames per second, {} of {} in order", right, steps.len());
-        assert!((rate / per_second - 1.0).abs() < 0.15, "{rate} frames per second, expected {per_second}");
+        println!(
+            "{fps} asked: {rate:.2} frames per second, {} of {} in order",
+            right,
+            steps.len()
+        );
+        assert!(
+            (rate / per_second - 1.0).abs() < 0.15,
+            "{rate} frames per second, expected {per_second}"
+        );
     }
 }
 
@@ -366,9 +482,16 @@ fn only_what_is_there_and_can_be_seen_is_shown() {
             assert!(failure.message.contains(path), "{failure}");
         }
     }
-    assert_eq!(wire.call_failing("rg", args!["logo.png"]).code, Code::UnsupportedMedia);
+    assert_eq!(
+        wire.call_failing("rg", args!["logo.png"]).code,
+        Code::UnsupportedMedia
+    );
     let logo = panel::decoded(&media("logo.png"));
-    assert_eq!(panel::difference(&panel::now(&daemon.panel()), &logo), 0, "what was shown stays");
+    assert_eq!(
+        panel::difference(&panel::now(&daemon.panel()), &logo),
+        0,
+        "what was shown stays"
+    );
     let shown = field(&wire.call_one("status", args![]), "shown").clone();
     assert_eq!(text_field(&shown, "path"), "logo.png");
 }
@@ -381,13 +504,22 @@ fn music_is_played_paused_resumed_stopped_and_told_of() {
         let failure = wire.call_failing(op, args![]);
         assert_eq!(failure.code, Code::NothingPlaying, "{op}: {failure}");
     }
-    assert_eq!(wire.call_failing("rm", args!["song.wav"]).code, Code::NotFound);
+    assert_eq!(
+        wire.call_failing("rm", args!["song.wav"]).code,
+        Code::NotFound
+    );
     let song = wav::tone(30.0, 8_000, 440.0);
     let data = wire.data(&song);
     store(&mut wire, "sm", args![0, data, "song.wav"]);
     store(&mut wire, "si", args![media("logo.png"), "logo.png"]);
-    assert_eq!(wire.call_failing("rm", args!["logo.png"]).code, Code::UnsupportedMedia);
-    assert_eq!(field(&wire.call_one("status", args![]), "playing"), &Value::Null);
+    assert_eq!(
+        wire.call_failing("rm", args!["logo.png"]).code,
+        Code::UnsupportedMedia
+    );
+    assert_eq!(
+        field(&wire.call_one("status", args![]), "playing"),
+        &Value::Null
+    );
 
     let said = act(&mut wire, "rm", args!["song.wav"]).remove(0);
     assert_eq!(text_field(&said, "playing"), "song.wav");
@@ -401,50 +533,78 @@ fn music_is_played_paused_resumed_stopped_and_told_of() {
     assert_eq!(text_field(&said, "paused"), "song.wav");
     let position = |wire: &mut Wire| {
         let playing = field(&wire.call_one("status", args![]), "playing").clone();
-        (field(&playing, "position_ms").as_int().unwrap(), field(&playing, "paused").clone())
+        (
+            field(&playing, "position_ms").as_int().unwrap(),
+            field(&playing, "paused").clone(),
+        )
     };
     let (there, paused) = position(&mut wire);
     assert_eq!(paused, Value::Bool(true));
     // A pause is promised to last.
     std::thread::sleep(Duration::from_millis(300));
     let (still, _) = position(&mut wire);
-    assert!(still - there < 60, "it went on from {there} to {still} ms while paused");
+    assert!(
+        still - there < 60,
+        "it went on from {there} to {still} ms while paused"
+    );
     let said = act(&mut wire, "um", args![true]).remove(0);
     assert_eq!(text_field(&said, "playing"), "song.wav");
     assert_eq!(field(&said, "thread"), &Value::Bool(true));
     std::thread::sleep(Duration::from_millis(300));
     let (on, paused) = position(&mut wire);
     assert_eq!(paused, Value::Bool(false));
-    assert!((200..2_000).contains(&(on - still)), "from {still} to {on} ms in 300 ms");
+    assert!(
+        (200..2_000).contains(&(on - still)),
+        "from {still} to {on} ms in 300 ms"
+    );
 
     let said = act(&mut wire, "stop", args![]).remove(0);
     assert_eq!(text_field(&said, "stopped"), "song.wav");
     assert_eq!(wire.call_failing("um", args![]).code, Code::NothingPlaying);
-    assert_eq!(field(&wire.call_one("status", args![]), "playing"), &Value::Null);
+    assert_eq!(
+        field(&wire.call_one("status", args![]), "playing"),
+        &Value::Null
+    );
 
     act(&mut wire, "rm", args!["song.wav", true]);
     let short = media("tone.wav");
     store(&mut wire, "sm", args![0, short, "short.wav"]);
     act(&mut wire, "rm", args!["short.wav"]);
     let playing = field(&wire.call_one("status", args![]), "playing").clone();
-    assert_eq!(text_field(&playing, "path"), "short.wav", "it replaces what played");
+    assert_eq!(
+        text_field(&playing, "path"),
+        "short.wav",
+        "it replaces what played"
+    );
     let begun = std::time::Instant::now();
     while field(&wire.call_one("status", args![]), "playing") != &Value::Null {
-        assert!(begun.elapsed() < Duration::from_secs(10), "a second of sound does not end");
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "a second of sound does not end"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(wire.call_failing("pm", args![]).code, Code::NothingPlaying, "it is over");
+    assert_eq!(
+        wire.call_failing("pm", args![]).code,
+        Code::NothingPlaying,
+        "it is over"
+    );
 }
 
 #[test]
 fn the_volume_is_set_and_told() {
     let daemon = Setup::new().start();
     let mut wire = daemon.client();
-    assert_eq!(field(&wire.call_one("status", args![]), "volume"), &Value::Float(1.0));
+    assert_eq!(
+        field(&wire.call_one("status", args![]), "volume"),
+        &Value::Float(1.0)
+    );
     for volume in [Value::Float(0.0), Value::Float(0.25), Value::Int(1)] {
         let said = act(&mut wire, "sv", vec![volume.clone()]).remove(0);
         assert_eq!(field(&said, "volume").as_float(), volume.as_float());
-        let told = field(&wire.call_one("status", args![]), "volume").as_float().unwrap();
+        let told = field(&wire.call_one("status", args![]), "volume")
+            .as_float()
+            .unwrap();
         assert!((told - volume.as_float().unwrap()).abs() < 1e-6);
     }
 }
@@ -456,7 +616,10 @@ fn status_tells_of_device_plugins_and_session() {
     let status = wire.call_one("status", args![]);
     let display = field(&status, "display");
     assert_eq!(text_field(display, "backend"), "png");
-    assert_eq!((field(display, "width"), field(display, "height")), (&Value::Int(48), &Value::Int(32)));
+    assert_eq!(
+        (field(display, "width"), field(display, "height")),
+        (&Value::Int(48), &Value::Int(32))
+    );
     assert!(text_field(&status, "host").starts_with("pixelboyd "));
     assert_eq!(field(&status, "protocol"), &Value::Int(1));
     assert_eq!(field(&status, "receive_timeout_s"), &Value::Float(5.0));
@@ -513,7 +676,11 @@ fn what_was_on_is_on_again_after_a_crash() {
     assert_eq!(text_field(playing, "path"), "song.wav");
     assert_eq!(field(playing, "paused"), &Value::Bool(false));
     let logo = panel::decoded(&media("logo.png"));
-    assert_eq!(panel::difference(&panel::now(&daemon.panel()), &logo), 0, "nobody asked for it again");
+    assert_eq!(
+        panel::difference(&panel::now(&daemon.panel()), &logo),
+        0,
+        "nobody asked for it again"
+    );
 
     // Paused music comes back paused, where it was.
     act(&mut wire, "pm", args![]);
@@ -524,18 +691,26 @@ fn what_was_on_is_on_again_after_a_crash() {
     let after = field(&daemon.client().call_one("status", args![]), "playing").clone();
     assert_eq!(field(&after, "paused"), &Value::Bool(true));
     let at = |playing: &Value| field(playing, "position_ms").as_int().unwrap();
-    assert!((at(&before) - at(&after)).abs() < 500, "{before:?} became {after:?}");
+    assert!(
+        (at(&before) - at(&after)).abs() < 500,
+        "{before:?} became {after:?}"
+    );
 }
 
 #[test]
 fn without_a_display_and_a_speaker_the_device_stores_all_the_same() {
     // The audio folder does not exist: no output can be opened.
-    let daemon = Setup::new().audio("wav:/nonexistent/folder/out.wav").start();
+    let daemon = Setup::new()
+        .audio("wav:/nonexistent/folder/out.wav")
+        .start();
     let mut wire = daemon.client();
     store(&mut wire, "si", args![media("logo.png"), "logo.png"]);
     store(&mut wire, "sm", args![0, media("tone.wav"), "tone.wav"]);
     let failure = wire.call_failing("rm", args!["tone.wav"]);
     assert_eq!(failure.code, Code::NoDevice, "{failure}");
-    assert_eq!(field(&wire.call_one("status", args![]), "playing"), &Value::Null);
+    assert_eq!(
+        field(&wire.call_one("status", args![]), "playing"),
+        &Value::Null
+    );
     daemon.assert_no_stack_trace();
 }

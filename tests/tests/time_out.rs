@@ -39,15 +39,23 @@ fn time_out_after(wire: &mut Wire, begun: Instant, after: Duration) {
     let idle = time_out(wire);
     let came = begun.elapsed();
     println!("due after {after:?}, came after {came:?}, says {idle:?}");
-    assert!(came + Duration::from_millis(20) >= after, "after {came:?} instead of {after:?}");
+    assert!(
+        came + Duration::from_millis(20) >= after,
+        "after {came:?} instead of {after:?}"
+    );
     assert!(came <= after + LATE, "after {came:?} instead of {after:?}");
-    assert!(idle.abs_diff(after) <= LATE, "it says {idle:?} instead of {after:?}");
+    assert!(
+        idle.abs_diff(after) <= LATE,
+        "it says {idle:?} instead of {after:?}"
+    );
 }
 
 /// The `TimeOut`s that come within a time.
 fn time_outs_within(wire: &mut Wire, time: Duration) -> usize {
     let came = wire.listen(time);
-    came.iter().filter(|(kind, _)| *kind == Kind::TimeOut).count()
+    came.iter()
+        .filter(|(kind, _)| *kind == Kind::TimeOut)
+        .count()
 }
 
 /// Calls an opcode; when its reply came.
@@ -61,7 +69,10 @@ fn call_at(wire: &mut Wire, op: &str, args: Vec<Value>) -> Instant {
 fn an_idle_session_is_told_after_each_period_and_stays_open() {
     let daemon = short().start();
     let mut wire = daemon.client();
-    assert!(wire.welcome().limits.contains(&(10, 300)), "Welcome tells the period");
+    assert!(
+        wire.welcome().limits.contains(&(10, 300)),
+        "Welcome tells the period"
+    );
     let begun = Instant::now();
     for period in 1..=4 {
         time_out_after(&mut wire, begun, PERIOD * period);
@@ -111,14 +122,20 @@ fn no_time_out_comes_while_an_upload_moves() {
     while begun.elapsed() < PERIOD * 5 {
         wire.send_chunk(transfer, at, &[b'x'; 100]);
         at += 100;
-        assert_eq!(time_outs_within(&mut wire, PERIOD / 4), 0, "after {:?}", begun.elapsed());
+        assert_eq!(
+            time_outs_within(&mut wire, PERIOD / 4),
+            0,
+            "after {:?}",
+            begun.elapsed()
+        );
     }
     // Without a byte for one period it does not move any more.
     wire.send_chunk(transfer, at, &[b'x'; 100]);
     let begun = Instant::now();
     time_out_after(&mut wire, begun, PERIOD);
     let whole = vec![b'x'; at as usize + 100];
-    wire.finish(transfer, at + 100, harness::files::sha256(&whole)).unwrap();
+    wire.finish(transfer, at + 100, harness::files::sha256(&whole))
+        .unwrap();
     wire.call("ss", args!["slow.txt", Value::Upload(transfer)]);
     assert!(daemon.on_disk("slow.txt") == whole);
 }
@@ -130,16 +147,28 @@ fn no_time_out_comes_while_a_download_moves() {
     let upload = wire.upload(&vec![b'y'; 500_000]);
     wire.call("ss", args!["big.txt", upload]);
     let got = wire.call("get", args!["big.txt"]);
-    let Value::Blob(blob) = got[0] else { panic!("{got:?}") };
+    let Value::Blob(blob) = got[0] else {
+        panic!("{got:?}")
+    };
     let transfer = wire.next_transfer();
     let mut limit = 10_000;
-    wire.send(OpenDownload { transfer, blob: blob.id, offset: 0, limit });
+    wire.send(OpenDownload {
+        transfer,
+        blob: blob.id,
+        offset: 0,
+        limit,
+    });
     wire.opened(transfer).unwrap();
     let begun = Instant::now();
     while begun.elapsed() < PERIOD * 4 {
         limit += 10_000;
         wire.send(pixelboy_protocol::Credit { transfer, limit });
-        assert_eq!(time_outs_within(&mut wire, PERIOD / 4), 0, "after {:?}", begun.elapsed());
+        assert_eq!(
+            time_outs_within(&mut wire, PERIOD / 4),
+            0,
+            "after {:?}",
+            begun.elapsed()
+        );
     }
     let begun = Instant::now();
     time_out(&mut wire);
@@ -185,7 +214,10 @@ fn srto_sets_the_period_of_the_session() {
     // Another session has its own.
     let mut other = daemon.client();
     assert_eq!(time_outs_within(&mut other, Duration::from_millis(500)), 0);
-    assert_eq!(field(&other.call_one("status", args![]), "receive_timeout_s"), &Value::Float(5.0));
+    assert_eq!(
+        field(&other.call_one("status", args![]), "receive_timeout_s"),
+        &Value::Float(5.0)
+    );
 }
 
 #[test]
@@ -208,7 +240,10 @@ fn settings_belong_to_the_session_and_end_with_it() {
     wire.call("sptt", args![]);
     let settings = |wire: &mut Wire| {
         let status = wire.call_one("status", args![]);
-        (field(&status, "receive_timeout_s").clone(), field(&status, "pass_time_out").clone())
+        (
+            field(&status, "receive_timeout_s").clone(),
+            field(&status, "pass_time_out").clone(),
+        )
     };
     let own = (Value::Float(7.0), Value::Bool(true));
     let fresh = (Value::Float(5.0), Value::Bool(false));
@@ -216,7 +251,10 @@ fn settings_belong_to_the_session_and_end_with_it() {
     let id = wire.break_off();
     let mut wire = daemon.client_again(&id);
     assert!(wire.welcome().resumed, "it came back within the grace");
-    assert!(wire.welcome().limits.contains(&(10, 7_000)), "Welcome tells the session's own");
+    assert!(
+        wire.welcome().limits.contains(&(10, 7_000)),
+        "Welcome tells the session's own"
+    );
     assert_eq!(settings(&mut wire), own);
 
     let id = wire.break_off();
@@ -238,7 +276,9 @@ fn cc_answers_everything_before_it_and_reads_nothing_after_it() {
     let daemon = Setup::new().lab().start();
     let mut wire = daemon.client();
     let rounds = lab::rounds_for(&mut wire, Duration::from_millis(300));
-    let mut numbers: Vec<u64> = (0..20).map(|n| wire.ask("ss", args!["log.txt", format!("{n}\n")])).collect();
+    let mut numbers: Vec<u64> = (0..20)
+        .map(|n| wire.ask("ss", args!["log.txt", format!("{n}\n")]))
+        .collect();
     numbers.push(wire.ask("slow_note", args!["slow.txt", "slow", rounds]));
     let cc = wire.ask("cc", args![]);
     let after = wire.ask("ss", args!["log.txt", "after\n"]);
@@ -248,11 +288,17 @@ fn cc_answers_everything_before_it_and_reads_nothing_after_it() {
     }
     assert_eq!(wire.reply(cc).outcome, Outcome::Done(vec![]));
     wire.closed_with(Code::Closed);
-    assert!(wire.try_reply(after, Duration::ZERO).is_err(), "what follows cc is not answered");
+    assert!(
+        wire.try_reply(after, Duration::ZERO).is_err(),
+        "what follows cc is not answered"
+    );
     let lines: String = (0..20).map(|n| format!("{n}\n")).collect();
     assert_eq!(String::from_utf8(daemon.on_disk("log.txt")).unwrap(), lines);
     assert_eq!(daemon.on_disk("slow.txt"), b"slow");
-    assert_eq!(daemon.client().call("get", args!["log.txt"])[0], Value::Bytes(lines.into_bytes()));
+    assert_eq!(
+        daemon.client().call("get", args!["log.txt"])[0],
+        Value::Bytes(lines.into_bytes())
+    );
 }
 
 /// Answered from the record, `cc` closes nothing.
@@ -278,7 +324,10 @@ fn goodbye_ends_session_and_record_and_is_answered_with_closed() {
     wire.send(Goodbye {});
     wire.closed_with(Code::Closed);
     // The same id without a past is a new client: its first request is not an old one.
-    let id = Identity { client: wire.id.client, ..Identity::new() };
+    let id = Identity {
+        client: wire.id.client,
+        ..Identity::new()
+    };
     let mut wire = daemon.client_again(&id);
     let welcome = wire.welcome();
     assert!(!welcome.resumed);

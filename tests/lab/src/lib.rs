@@ -50,7 +50,9 @@ impl Lab {
 /// One multiplication after the other, so that no compiler can do them at once.
 fn work(rounds: i64) -> i64 {
     let number = (0..rounds).fold(1, |number: i64, _| {
-        number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1)
+        number
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1)
     });
     // Also where nobody asks for the number.
     std::hint::black_box(number)
