@@ -34,11 +34,10 @@ pub(crate) enum Folder {
     Under(MediaPath),
 }
 
-/// The data folder, held by a lock for as long as this lives.
+/// The data folder.
 #[derive(Debug)]
 pub(crate) struct Disk {
     root: PathBuf,
-    _lock: File,
     /// Begins every name in `staging/` that is made while this lives.
     prefix: String,
     names: AtomicU64,
@@ -56,8 +55,8 @@ pub(crate) enum HoldError {
 }
 
 impl Disk {
-    /// Makes the folders that are missing and takes the lock.
-    pub(crate) fn hold(root: &Path) -> Result<Self, HoldError> {
+    /// Makes the folders that are missing and takes the lock, which goes with the file that comes back beside.
+    pub(crate) fn hold(root: &Path) -> Result<(Self, File), HoldError> {
         let make = |path: PathBuf| {
             std::fs::create_dir_all(&path)
                 .map_err(|error| HoldError::Io("make the folder", path, error))
@@ -83,7 +82,6 @@ impl Disk {
         })?;
         let disk = Self {
             root: root.to_owned(),
-            _lock: lock,
             prefix: hex::encode(random),
             names: AtomicU64::new(0),
             #[cfg(test)]
@@ -92,7 +90,7 @@ impl Disk {
         File::open(root)
             .and_then(|folder| folder.sync_all())
             .map_err(|error| HoldError::Io("sync", root.to_owned(), error))?;
-        Ok(disk)
+        Ok((disk, lock))
     }
 
     /// A name for `staging/` that was never used.
@@ -189,6 +187,12 @@ impl Disk {
             Err(error) if gone(&error) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether a symbolic link lies where a folder of media is to be.
+    pub(crate) fn is_link(&self, folder: &MediaPath) -> bool {
+        std::fs::symlink_metadata(self.folder_path(&Folder::Under(folder.clone())))
+            .is_ok_and(|found| found.is_symlink())
     }
 
     /// Moves a file, replacing what is there. Folders on the way come into being; empty ones in its place go.

@@ -408,7 +408,7 @@ impl Transaction {
     /// Whether nothing lies in the way of a file at `path`.
     fn check_way(&mut self, path: &MediaPath) -> Result<(), StoreError> {
         for folder in path.folders() {
-            if self.stat(&folder)?.is_some() {
+            if self.stat(&folder)?.is_some() || self.view.is_link(&folder) {
                 return Err(StoreError::FileInTheWay {
                     path: path.clone(),
                     file: folder,

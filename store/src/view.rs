@@ -54,6 +54,9 @@ pub(crate) trait View: Send + Sync {
 
     fn file(&self, path: &MediaPath) -> Result<Found<Arc<FileState>>, StoreError>;
 
+    /// Whether a symbolic link, put there by hand, lies where a folder is to be: it may lead out of the media.
+    fn is_link(&self, folder: &MediaPath) -> bool;
+
     /// The bytes of a file; none where another file took its path since the state was read.
     fn open_file(&self, path: &MediaPath, state: &FileState) -> Result<Option<Blob>, StoreError>;
 

@@ -52,6 +52,10 @@ impl View for Engine {
         self.folds.load(Ordering::Acquire)
     }
 
+    fn is_link(&self, folder: &MediaPath) -> bool {
+        self.disk.is_link(folder)
+    }
+
     fn file(&self, path: &MediaPath) -> Result<Found<Arc<FileState>>, StoreError> {
         loop {
             let folds = self.folds();
