@@ -687,3 +687,35 @@ fn a_reply_does_not_wait_for_the_operations_behind_it() {
         "the one between was not slow"
     );
 }
+
+/// The first line of a file is the hardest: each of the two finds that there is no file yet.
+#[test]
+fn two_plugins_that_make_one_file_at_once_lose_nothing() {
+    let daemon = Setup::new().lab().start();
+    let mut clients = [daemon.client(), daemon.client()];
+    let ready = std::sync::Barrier::new(2);
+    for round in 0..60 {
+        let path = format!("new-{round}.txt");
+        std::thread::scope(|scope| {
+            for (wire, op) in clients.iter_mut().zip(["ss", "slow_note"]) {
+                let (path, ready) = (&path, &ready);
+                scope.spawn(move || {
+                    let mut args = args![path.as_str(), format!("{op}\n")];
+                    if op == "slow_note" {
+                        args.push(Value::Int(1_000 * round % 7));
+                    }
+                    ready.wait();
+                    wire.call(op, args);
+                });
+            }
+        });
+        let text = String::from_utf8(daemon.on_disk(&path)).unwrap();
+        let mut lines: Vec<&str> = text.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(
+            lines,
+            ["slow_note", "ss"],
+            "round {round}: both were acknowledged"
+        );
+    }
+}

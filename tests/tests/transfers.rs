@@ -163,6 +163,11 @@ fn other_bytes_than_announced_are_refused_and_dropped() {
     let text = text(100_000);
     let right = files::sha256(&text);
     let wrong = files::sha256(b"other");
+    let name = |digest: Option<[u8; 32]>| match digest {
+        None => "no digest",
+        Some(digest) if digest == right => "the right digest",
+        Some(_) => "a wrong digest",
+    };
     // (announced length and digest, those of Finish)
     for (length, digest, last_length, last_digest) in [
         (None, None, 100_000, wrong),
@@ -182,7 +187,13 @@ fn other_bytes_than_announced_are_refused_and_dropped() {
             "{failure}"
         );
         let (offset, _) = wire.begin_upload(transfer, length, digest);
-        assert_eq!(offset, 0, "the part is dropped");
+        assert_eq!(
+            offset,
+            0,
+            "announced {length:?} and {}, finished with {last_length} and {}: the part is not dropped",
+            name(digest),
+            name(Some(last_digest))
+        );
     }
     assert!(!daemon.stored("text.txt").exists());
 }
