@@ -36,6 +36,18 @@ pub(crate) fn path(text: &str) -> Result<MediaPath, Failure> {
     text.parse().map_err(failure::of_path)
 }
 
+/// From this size on staging copies enough to be felt by others on the same worker.
+const LARGE_BYTES: u64 = 64 << 10;
+
+/// Runs what copies on a worker that others have left.
+fn copying<T>(bytes: u64, stage: impl FnOnce() -> T) -> T {
+    if bytes > LARGE_BYTES {
+        tokio::task::block_in_place(stage)
+    } else {
+        stage()
+    }
+}
+
 impl Host for Guest {
     fn open(&mut self, at: String) -> Answer<Option<Resource<OpenFile>>> {
         let opened = match path(&at) {
@@ -92,11 +104,10 @@ impl Host for Guest {
     fn append(&mut self, at: String, bytes: Resource<Data>) -> Answer<u64> {
         let blob = self.blob(&bytes)?;
         Ok(match path(&at) {
-            Ok(at) => self
-                .work
-                .transaction()?
-                .append(&at, &blob)
-                .map_err(failure::of_store),
+            Ok(at) => {
+                let transaction = self.work.transaction()?;
+                copying(blob.len(), || transaction.append(&at, &blob)).map_err(failure::of_store)
+            }
             Err(failure) => Err(failure),
         })
     }
@@ -104,11 +115,11 @@ impl Host for Guest {
     fn overwrite(&mut self, at: String, bytes: Resource<Data>) -> Answer<()> {
         let blob = self.blob(&bytes)?;
         Ok(match path(&at) {
-            Ok(at) => self
-                .work
-                .transaction()?
-                .overwrite(&at, &blob)
-                .map_err(failure::of_store),
+            // The whole file is copied, however little is written over it.
+            Ok(at) => {
+                let transaction = self.work.transaction()?;
+                copying(u64::MAX, || transaction.overwrite(&at, &blob)).map_err(failure::of_store)
+            }
             Err(failure) => Err(failure),
         })
     }
