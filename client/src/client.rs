@@ -48,6 +48,7 @@ pub struct Client {
 
 struct Shared {
     address: Address,
+    host: String,
     options: Options,
     commands: mpsc::UnboundedSender<Command>,
     chunks: mpsc::Sender<Chunk>,
@@ -85,10 +86,11 @@ impl Client {
             first,
         );
         tokio::spawn(driver.run());
-        connected.await.map_err(|_| Error::Closed)??;
+        let host = connected.await.map_err(|_| Error::Closed)??;
         Ok(Self {
             shared: Arc::new(Shared {
                 address,
+                host,
                 options,
                 commands,
                 chunks,
@@ -105,6 +107,12 @@ impl Client {
     #[must_use]
     pub fn address(&self) -> &Address {
         &self.shared.address
+    }
+
+    /// Name and version of the host that greeted first.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.shared.host
     }
 
     pub(crate) fn options(&self) -> &Options {
@@ -185,8 +193,9 @@ impl Client {
         let room = tokio::time::timeout_at(deadline.into(), room)
             .await
             .map_err(|_| Error::TimedOut {
-                what: format!("{op} was not sent, too many calls before it did not end"),
+                what: format!("{op} was not sent"),
                 after: patience,
+                why: " (too many calls before it did not end); nothing happened".to_owned(),
             })?
             .map_err(|_| Error::Closed)?;
         let ticket = Ticket(self.shared.tickets.fetch_add(1, Ordering::Relaxed));
@@ -343,6 +352,7 @@ impl Client {
             Err(_) => Err(Error::TimedOut {
                 what: format!("{what} did not come"),
                 after: within,
+                why: String::new(),
             }),
         }
     }

@@ -31,6 +31,8 @@ pub struct Download<'a> {
     moved: Instant,
     bad: u32,
     is_complete: bool,
+    /// Why there is no connection.
+    trouble: Option<String>,
 }
 
 impl<'a> Download<'a> {
@@ -45,6 +47,7 @@ impl<'a> Download<'a> {
             moved: Instant::now(),
             bad: 0,
             is_complete: false,
+            trouble: None,
         }
     }
 
@@ -84,11 +87,9 @@ impl<'a> Download<'a> {
             };
             let Ok(told) = told else {
                 return Err(Error::TimedOut {
-                    what: format!(
-                        "no byte came ({} of {} are here)",
-                        self.position, self.blob.length
-                    ),
+                    what: "no byte came".to_owned(),
                     after: self.client.options().deadline,
+                    why: self.standing(),
                 });
             };
             if let Some(chunk) = self.on_told(told?)? {
@@ -98,12 +99,26 @@ impl<'a> Download<'a> {
         Ok(None)
     }
 
+    /// How far it came, and what is in the way.
+    fn standing(&self) -> String {
+        let trouble = self
+            .trouble
+            .as_ref()
+            .map(|why| format!("; no connection: {why}"))
+            .unwrap_or_default();
+        format!(
+            " ({} of {} are here{trouble})",
+            self.position, self.blob.length
+        )
+    }
+
     fn on_told(&mut self, told: Told) -> Result<Option<Vec<u8>>, Error> {
         let Some(lane) = &mut self.lane else {
             return Ok(None);
         };
         match told {
             Told::Connected { .. } => {
+                self.trouble = None;
                 self.limit = self.position.saturating_add(WINDOW_BYTES);
                 lane.send(OpenDownload {
                     transfer: lane.number,
@@ -113,7 +128,10 @@ impl<'a> Download<'a> {
                 });
             }
             // It goes on under another number.
-            Told::Lost => self.lane = None,
+            Told::Lost(why) => {
+                self.lane = None;
+                self.trouble = Some(why);
+            }
             Told::Data {
                 offset,
                 crc32c,

@@ -56,7 +56,7 @@ pub(crate) struct Driver {
     epoch: Epoch,
     renewals: u32,
     /// Until the first connection: who waits for it.
-    first: Option<oneshot::Sender<Result<(), Error>>>,
+    first: Option<oneshot::Sender<Result<String, Error>>>,
     routes: HashMap<u64, Route>,
     pings: HashMap<u64, oneshot::Sender<Result<(), Error>>>,
     next_ping: u64,
@@ -95,7 +95,7 @@ impl Driver {
         answers: mpsc::WeakUnboundedSender<Command>,
         chunks: mpsc::Receiver<Chunk>,
         events: broadcast::Sender<Event>,
-        first: oneshot::Sender<Result<(), Error>>,
+        first: oneshot::Sender<Result<String, Error>>,
     ) -> Self {
         Self {
             address,
@@ -286,7 +286,7 @@ impl Driver {
         self.table_digest = Some(welcome.table);
         match self.first.take() {
             Some(first) => {
-                let _ = first.send(Ok(()));
+                let _ = first.send(Ok(welcome.host.clone()));
             }
             None => self.tell(Event::Reconnected {
                 resumed: welcome.resumed,
@@ -349,8 +349,7 @@ impl Driver {
         self.epoch += 1;
         self.dial_at = Instant::now() + self.backoff.next();
         self.session.lost(format!("the connection broke: {why}"));
-        self.routes
-            .retain(|_, route| route.send(Told::Lost).is_ok());
+        self.tell_routes_lost(why);
         self.assembly = Assembly::default();
         self.tell(Event::Disconnected {
             why: why.to_owned(),
@@ -375,7 +374,13 @@ impl Driver {
             Error::Unreachable { why, .. } => why.clone(),
             other => other.to_string(),
         };
+        self.tell_routes_lost(&why);
         self.session.lost(why);
+    }
+
+    fn tell_routes_lost(&mut self, why: &str) {
+        self.routes
+            .retain(|_, route| route.send(Told::Lost(why.to_owned())).is_ok());
     }
 
     /// The device closed and said why.
@@ -426,8 +431,7 @@ impl Driver {
             });
         }
         self.epoch += 1;
-        self.routes
-            .retain(|_, route| route.send(Told::Lost).is_ok());
+        self.tell_routes_lost(why);
         self.dial_at = Instant::now();
     }
 

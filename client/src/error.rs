@@ -68,12 +68,14 @@ pub enum Error {
     #[error("{0}")]
     Failed(Failure),
     /// Time ran out before anything happened, or a transfer rested too long. It can be done again.
-    #[error("{what} within {} s; nothing happened", after.as_secs_f64())]
+    #[error("{what} within {} s{why}", after.as_secs_f64())]
     TimedOut {
         /// What did not come.
         what: String,
         /// How long was waited.
         after: Duration,
+        /// What is known besides, with what separates it from the rest; may be empty.
+        why: String,
     },
     /// It may or may not have happened.
     #[error("{op}: outcome unknown: {why}{}", if ticket.is_some() { "; safe to ask again with this client" } else { "" })]

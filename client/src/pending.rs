@@ -38,8 +38,15 @@ impl Pending {
     /// What became of the call, as far as is known.
     pub async fn reply(self) -> Result<Reply, Error> {
         let mut reply = self.answer.await.map_err(|_| Error::Closed)??;
-        self.client.fetch_large(&mut reply.values).await?;
-        Ok(reply)
+        match self.client.fetch_large(&mut reply.values).await {
+            Ok(()) => Ok(reply),
+            // Another error would say that nothing happened.
+            Err(error) => Err(Error::OutcomeUnknown {
+                op: reply.op,
+                why: format!("it was done, but what it answered could not be fetched: {error}"),
+                ticket: None,
+            }),
+        }
     }
 }
 

@@ -402,15 +402,14 @@ impl Session {
     }
 
     fn not_sent(&self, job: &Job) -> Error {
-        match &self.trouble {
-            Some(why) => Error::TimedOut {
-                what: format!("{} was not sent, there was no connection ({why})", job.op),
-                after: job.patience,
-            },
-            None => Error::TimedOut {
-                what: format!("{} was not sent, calls before it did not end", job.op),
-                after: job.patience,
-            },
+        let why = match &self.trouble {
+            Some(why) => format!(" ({why})"),
+            None => " (calls before it did not end)".to_owned(),
+        };
+        Error::TimedOut {
+            what: format!("{} was not sent", job.op),
+            after: job.patience,
+            why: format!("{why}; nothing happened"),
         }
     }
 

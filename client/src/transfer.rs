@@ -19,8 +19,8 @@ pub(crate) enum Told {
         epoch: Epoch,
         limits: Limits,
     },
-    /// The connection broke; what was sent counts only as far as the next `Opened` says.
-    Lost,
+    /// The connection broke, or could not be made; what was sent counts only as far as the next `Opened` says.
+    Lost(String),
     /// There will be no further connection.
     Over(Error),
     Opened(Opened),
@@ -85,7 +85,7 @@ impl Lane {
         let told = self.hears.recv().await.ok_or(Error::Closed)?;
         match &told {
             Told::Connected { epoch, .. } => self.epoch = Some(*epoch),
-            Told::Lost => self.epoch = None,
+            Told::Lost(_) => self.epoch = None,
             Told::Over(error) => {
                 self.is_done = true;
                 return Err(error.clone());

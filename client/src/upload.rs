@@ -65,6 +65,7 @@ pub(crate) async fn upload(
             moved: Instant::now(),
             done: 0,
             finished: false,
+            trouble: None,
         };
         if sending.run(progress).await? {
             return Ok(Upload {
@@ -106,6 +107,8 @@ struct Sending<'a> {
     /// As far as was told.
     done: u64,
     finished: bool,
+    /// Why there is no connection.
+    trouble: Option<String>,
 }
 
 #[derive(Default)]
@@ -132,11 +135,9 @@ impl Sending<'_> {
                 }
                 () = tokio::time::sleep_until(until.into()) => {
                     return Err(Error::TimedOut {
-                        what: format!(
-                            "the upload of {} did not go on ({} of {} bytes are there)",
-                            self.source.name(), self.done, self.source.len(),
-                        ),
+                        what: format!("the upload of {} did not go on", self.source.name()),
                         after: patience,
+                        why: self.standing(),
                     });
                 }
             };
@@ -153,6 +154,7 @@ impl Sending<'_> {
     fn on_told(&mut self, told: Told, progress: Progress<'_>) -> Result<bool, Error> {
         match told {
             Told::Connected { limits, .. } => {
+                self.trouble = None;
                 self.stage = Stage::Opening;
                 self.chunk_bytes =
                     piece_bytes(limits.chunk_bytes, pixelboy_protocol::limits::CHUNK_BYTES).max(1);
@@ -163,7 +165,10 @@ impl Sending<'_> {
                     mode: OpenUpload::STORED,
                 });
             }
-            Told::Lost => self.stage = Stage::Offline,
+            Told::Lost(why) => {
+                self.stage = Stage::Offline;
+                self.trouble = Some(why);
+            }
             Told::Opened(opened) if self.stage == Stage::Opening => match opened.state {
                 OpenState::At { offset, limit } => {
                     if offset > self.source.len() {
@@ -211,6 +216,20 @@ impl Sending<'_> {
             self.lane.is_done = true;
         }
         Ok(true)
+    }
+
+    /// How far it came, and what is in the way.
+    fn standing(&self) -> String {
+        let trouble = self
+            .trouble
+            .as_ref()
+            .map(|why| format!("; no connection: {why}"))
+            .unwrap_or_default();
+        format!(
+            " ({} of {} bytes are there{trouble}); nothing was stored",
+            self.done,
+            self.source.len()
+        )
     }
 
     fn done_through(&mut self, offset: u64, progress: Progress<'_>) {

@@ -1,0 +1,124 @@
+//! The words, one file each, and what they share: a client for one line.
+//! Invariant: a client says goodbye also where its command failed, so that the device forgets it at once.
+
+pub(crate) mod call;
+pub(crate) mod completions;
+pub(crate) mod files;
+pub(crate) mod get;
+pub(crate) mod help;
+pub(crate) mod ls;
+pub(crate) mod opcode;
+pub(crate) mod ops;
+pub(crate) mod ping;
+pub(crate) mod play;
+pub(crate) mod show;
+pub(crate) mod sound;
+pub(crate) mod status;
+pub(crate) mod store;
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::CommandFactory as _;
+use pixelboy_client::{Client, Code, Error, Options, Reply, Value};
+
+use crate::json;
+use crate::line::{Line, Settings, Word};
+use crate::output;
+use crate::said;
+use crate::trouble::Trouble;
+
+/// How long the device may take to let a client go.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// Does what the line says.
+pub(crate) async fn run(line: Line) -> Result<(), Trouble> {
+    let settings = line.settings;
+    let Some(word) = line.word else {
+        let help = Line::command().render_help().to_string();
+        return Err(Trouble::Usage(format!(
+            "a word is missing\n\n{}",
+            help.trim_end()
+        )));
+    };
+    match word {
+        Word::Play(word) => word.run(&settings).await,
+        Word::Show(word) => word.run(&settings).await,
+        Word::Store(word) => word.run(&settings).await,
+        Word::Pause(word) => word.run(&settings).await,
+        Word::Resume(word) => word.run(&settings).await,
+        Word::Stop(word) => word.run(&settings).await,
+        Word::Quiet(word) => word.run(&settings).await,
+        Word::Volume(word) => word.run(&settings).await,
+        Word::Ls(word) => word.run(&settings).await,
+        Word::Get(word) => word.run(&settings).await,
+        Word::Del(word) => word.run(&settings).await,
+        Word::Stat(word) => word.run(&settings).await,
+        Word::Status(word) => word.run(&settings).await,
+        Word::Ops(word) => word.run(&settings).await,
+        Word::Call(word) => word.run(&settings).await,
+        Word::Ping(word) => word.run(&settings).await,
+        Word::Completions(word) => word.run(),
+        Word::Help(word) => word.run(&settings).await,
+        Word::Opcode(words) => opcode::run(words, settings).await,
+    }
+}
+
+/// How this line's client presents itself.
+pub(crate) fn options(settings: &Settings) -> Options {
+    let defaults = Options::default();
+    Options {
+        name: "pixelboy".to_owned(),
+        state: settings.state.clone(),
+        connect_timeout: settings.timeout.unwrap_or(defaults.connect_timeout),
+        deadline: settings.timeout.unwrap_or(defaults.deadline),
+    }
+}
+
+/// Connects, does the work, and leaves.
+pub(crate) async fn with_client<T>(
+    settings: &Settings,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Trouble>,
+) -> Result<T, Trouble> {
+    let client = Client::connect(&settings.host, options(settings)).await?;
+    let done = work(&client).await;
+    // The work is done; a device that takes its time to let go changes nothing about it.
+    let _ = tokio::time::timeout(LEAVING, client.close()).await;
+    done
+}
+
+/// Calls an opcode and says what it answered.
+pub(crate) async fn call_and_say(
+    settings: &Settings,
+    op: &str,
+    args: Vec<Value>,
+) -> Result<(), Trouble> {
+    let reply = with_client(settings, async |client| {
+        Ok(client.call(op, args, [], None).await?)
+    })
+    .await?;
+    say(settings, &reply)
+}
+
+/// A reply to standard output.
+pub(crate) fn say(settings: &Settings, reply: &Reply) -> Result<(), Trouble> {
+    let text = match settings.json {
+        true => json::of_reply(reply).to_string(),
+        false => said::of_reply(reply),
+    };
+    Ok(output::line(&text)?)
+}
+
+/// Where the device has no such file but this computer does, that is what the person means.
+pub(crate) fn hint_at_local_file(trouble: Trouble, name: &str) -> Trouble {
+    match trouble {
+        Trouble::Device(Error::Failed(failure))
+            if failure.code == Code::NotFound && Path::new(name).is_file() =>
+        {
+            let advice =
+                format!("there is a file {name} on this computer; first: pixelboy store {name}");
+            Trouble::Advised(Error::Failed(failure), advice)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,145 @@
+//! `get`: a stored file, to a file here or to standard output.
+//! Invariant: no half file appears under the asked name, and no file here is replaced without `-o`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pixelboy_client::{Error, Reply, Value};
+use serde_json::json;
+
+use super::with_client;
+use crate::json::hex;
+use crate::line::Settings;
+use crate::output;
+use crate::progress::Progress;
+use crate::said::bytes;
+use crate::trouble::Trouble;
+
+/// Fetch a stored file
+///
+/// What was fetched is checked against the device's SHA-256. A fetch that broke off leaves NAME.part, from which the next one
+/// goes on.
+#[derive(Args, Debug)]
+pub(crate) struct Get {
+    /// The file's path on the device
+    name: String,
+    /// Where it goes; - for standard output [default: its own name, in this folder, if there is none of that name]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Get {
+    pub(crate) async fn run(self, settings: &Settings) -> Result<(), Trouble> {
+        let to_stdout = self.output.as_deref() == Some(Path::new("-"));
+        let target = match &self.output {
+            Some(target) => target.clone(),
+            None => own_name(&self.name)?,
+        };
+        let (length, sha256) = with_client(settings, async |client| {
+            let reply = client
+                .call("get", [self.name.as_str().into()], [], None)
+                .await?;
+            let sha256 = sha256(&reply);
+            let mut progress = Progress::new(&self.name, settings.json);
+            let mut update = |done, total| progress.update(done, total);
+            let length = match reply.values.into_iter().next().unwrap_or_default() {
+                Value::Blob(blob) if to_stdout => {
+                    let mut download = client.download(blob);
+                    while let Some(chunk) = download.chunk().await? {
+                        write(&chunk)?;
+                        update(download.position(), download.length());
+                    }
+                    blob.length
+                }
+                Value::Blob(blob) => {
+                    client.download(blob).save(&target, &mut update).await?;
+                    blob.length
+                }
+                Value::Bytes(bytes) if to_stdout => write(&bytes)?,
+                Value::Text(text) if to_stdout => write(text.as_bytes())?,
+                Value::Bytes(bytes) => save(&target, &bytes)?,
+                Value::Text(text) => save(&target, text.as_bytes())?,
+                other => {
+                    let what = format!("{} in place of a file", other.type_name());
+                    return Err(Trouble::Device(Error::Protocol {
+                        address: client.address().clone(),
+                        what,
+                    }));
+                }
+            };
+            Ok((length, sha256))
+        })
+        .await?;
+        let target = target.display().to_string();
+        match (to_stdout, settings.json) {
+            (true, _) => Ok(()),
+            (false, true) => {
+                let saved = json!({"op": "get", "saved": target, "size": length, "sha256": sha256});
+                Ok(output::line(&saved.to_string())?)
+            }
+            (false, false) => Ok(output::line(&format!(
+                "saved {target} ({})",
+                bytes(length)
+            ))?),
+        }
+    }
+}
+
+fn own_name(name: &str) -> Result<PathBuf, Trouble> {
+    let own = name.rsplit('/').next().unwrap_or_default();
+    if own.is_empty() || own == "." || own == ".." || own.contains(['\\', '\0']) {
+        return Err(Trouble::Usage(format!(
+            "{name} gives no name for a file here; say one with -o FILE"
+        )));
+    }
+    let own = PathBuf::from(own);
+    if own.symlink_metadata().is_ok() {
+        return Err(Trouble::Usage(format!(
+            "there is a file {} here already; -o {} replaces it",
+            own.display(),
+            own.display()
+        )));
+    }
+    Ok(own)
+}
+
+fn sha256(reply: &Reply) -> Option<String> {
+    match reply.get("sha256")? {
+        Value::Bytes(digest) => Some(hex(digest)),
+        other => other.as_text().map(str::to_owned),
+    }
+}
+
+fn write(bytes: &[u8]) -> Result<u64, Trouble> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(bytes.len() as u64)
+}
+
+/// Few bytes that came with the reply.
+fn save(target: &Path, bytes: &[u8]) -> Result<u64, Trouble> {
+    let failed = |error: std::io::Error| Trouble::Usage(format!("{}: {error}", target.display()));
+    let mut part = target.as_os_str().to_owned();
+    part.push(".part");
+    std::fs::write(&part, bytes).map_err(failed)?;
+    std::fs::rename(&part, target).map_err(failed)?;
+    Ok(bytes.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_name;
+
+    #[test]
+    fn a_name_of_the_device_never_leaves_this_folder() {
+        assert_eq!(
+            own_name("no-such/deep/cat-of-a-test.png").unwrap().to_str(),
+            Some("cat-of-a-test.png")
+        );
+        for name in ["", "a/", "..", "a/..", ".", "a\\b"] {
+            assert!(own_name(name).is_err(), "{name}");
+        }
+    }
+}
