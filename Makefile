@@ -42,7 +42,7 @@ lint: setup-build ## formatting and clippy over the whole workspace
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 
-bench: build plugins ## benchmarks, on a quiet machine
+bench: build plugins .build/bench/echo.wasm ## benchmarks, on a quiet machine
 	PIXELBOYD=$(CARGO_TARGET_DIR)/release/pixelboyd cargo run --release -p pixelboy-bench -- $(ARGS)
 
 clean: ## removes all that was built; what a device stored in data/ stays
@@ -59,6 +59,11 @@ setup-test:
 # so its time is set here.
 plugins/%.wasm: $$(call sources,plugins/$$*) $(contract) | setup-build
 	tools/wasm build plugins/$* $@
+	@touch $@
+
+.build/bench/echo.wasm: $(call sources,bench/echo-plugin) $(contract) | setup-build
+	@mkdir -p $(@D)
+	tools/wasm build bench/echo-plugin $@
 	@touch $@
 
 # A plugin that no device has yet: the demo drops it in while the daemon runs.
