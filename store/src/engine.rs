@@ -30,6 +30,8 @@ pub(crate) struct Engine {
     pub(crate) settings: Settings,
     pub(crate) id: StoreId,
     disk: Arc<Disk>,
+    /// Nobody else opens the folder while this lives.
+    _lock: std::fs::File,
     tables: Tables,
     folding: Mutex<()>,
     plain: Mutex<Plain>,

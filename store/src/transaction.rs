@@ -22,6 +22,9 @@ pub struct Transaction {
     seen: Position,
     /// How often the tables had changed when this began.
     folds: u64,
+    /// The commit behind each file when it was first read, and its size; none for a file that was not there. A commit that
+    /// changes one of them holds only while that is still so.
+    read: BTreeMap<MediaPath, Option<(Position, u64)>>,
     staged: Option<Box<Staged>>,
 }
 
@@ -64,6 +67,7 @@ impl Transaction {
             view,
             seen: Position(0),
             folds,
+            read: BTreeMap::new(),
             staged: None,
         }
     }
@@ -387,6 +391,10 @@ impl Transaction {
         if found.recent {
             self.seen = self.seen.max(found.changed_at);
         }
+        if !self.read.contains_key(path) {
+            let version = found.value.as_ref().map(|state| (state.changed_at, state.row.size));
+            self.read.insert(path.clone(), version);
+        }
         Ok(found.value)
     }
 
@@ -437,9 +445,10 @@ impl Transaction {
 
     fn write_file(&mut self, path: &MediaPath, file: Option<DraftFile>) -> Result<(), StoreError> {
         if self.draft(path).is_none() {
-            let base = self
-                .committed(path)?
-                .map(|state| (state.changed_at, state.row.size));
+            if !self.read.contains_key(path) {
+                self.committed(path)?;
+            }
+            let base = self.read.get(path).copied().flatten();
             self.staged()
                 .files
                 .insert(path.clone(), FileDraft { base, now: None });

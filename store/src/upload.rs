@@ -195,7 +195,7 @@ impl Upload {
     /// the bytes durable; a request may name the upload then.
     ///
     /// # Errors
-    /// [`UploadError::DigestMismatch`], and the part is dropped; [`UploadError::LengthMismatch`]; the store's.
+    /// [`UploadError::DigestMismatch`], [`UploadError::LengthMismatch`], and the part is dropped; the store's.
     pub fn finish(mut self, length: u64, sha256: Option<Sha256>) -> Result<Sha256, UploadError> {
         let came = self.offset();
         let announced = self.announced.length.unwrap_or(length);
@@ -203,6 +203,7 @@ impl Upload {
             .into_iter()
             .find(|announced| *announced != came)
         {
+            self.engine.drop_upload(self.name, &self.part);
             return Err(UploadError::LengthMismatch { came, announced });
         }
         let Some(live) = &self.live else {

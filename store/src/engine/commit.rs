@@ -140,7 +140,13 @@ impl Engine {
             }
         }
         let freed = check_uploads(&memory, &uploads)?;
-        self.check_space(&mut memory, &files, freed, encoded.len(), !kv.is_empty())?;
+        self.check_space(
+            &mut memory,
+            &files,
+            freed,
+            encoded.len(),
+            kv.values().any(Option::is_some),
+        )?;
         let mut extra: Vec<Change> = Vec::new();
         if let Some(client) = client {
             extra.extend(self.admit_client(&memory, client, by)?);

@@ -172,6 +172,18 @@ impl Engine {
         self.group.groups()
     }
 
+    /// As if a long sync or a fold was under way.
+    #[cfg(test)]
+    pub(crate) fn hold_writer(&self) -> MutexGuard<'_, Connection> {
+        self.tables.writer()
+    }
+
+    /// As if syncs took long.
+    #[cfg(test)]
+    pub(crate) fn pretend_slow(&self) {
+        self.group.sync_ns.store(u64::MAX, Ordering::Relaxed);
+    }
+
     /// One step of waiting. `slot`: the waiter's own number once it is registered.
     fn poll_wait(
         &self,
@@ -231,7 +243,7 @@ impl Engine {
     }
 
     /// After the writer was given back: somebody else leads if commits wait for a sync.
-    pub(super) fn pass_on(&self) {
+    pub(crate) fn pass_on(&self) {
         if self.memory().line.is_empty() {
             return;
         }

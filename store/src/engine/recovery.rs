@@ -40,7 +40,7 @@ impl Engine {
     pub(crate) fn open(settings: Settings) -> Result<Self, OpenError> {
         let folder = settings.folder.clone();
         refuse_strangers(&folder)?;
-        let disk = Disk::hold(&folder).map_err(|error| held(&folder, error))?;
+        let (disk, lock) = Disk::hold(&folder).map_err(|error| held(&folder, error))?;
         let damaged = |detail: String| OpenError::Damaged {
             folder: folder.clone(),
             detail,
@@ -74,6 +74,7 @@ impl Engine {
             settings,
             id: store,
             disk: Arc::new(disk),
+            _lock: lock,
             tables,
             folding: Mutex::new(()),
             plain: Mutex::new(Plain::new(head)),

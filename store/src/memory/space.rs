@@ -29,6 +29,12 @@ impl Space {
         }
     }
 
+    /// The disk is asked anew next time.
+    #[cfg(test)]
+    pub(crate) fn forget_answer(&mut self) {
+        self.free = None;
+    }
+
     /// Whether the quota has room for `more` bytes beside what uploads hold.
     pub(crate) fn check_quota(&self, more: u64, held: u64) -> Result<(), NoSpace> {
         let Some(quota) = self.quota else {
