@@ -120,7 +120,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn file(name: impl Into<String>, error: &std::io::Error) -> Self {
+    /// Of a file here, in the system's words without its number.
+    #[must_use]
+    pub fn file(name: impl Into<String>, error: &std::io::Error) -> Self {
         Self::File {
             name: name.into(),
             why: said(error),

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pixelboy_client::{Error, Reply, Value};
+use pixelboy_client::{Error, Reply, Source, Value};
 use serde_json::json;
 
 use super::with_client;
@@ -23,7 +23,7 @@ use crate::trouble::Trouble;
 pub(crate) struct Get {
     /// The file's path on the device
     name: String,
-    /// Where it goes; - for standard output [default: its own name, in this folder, if there is none of that name]
+    /// Where it goes, a file or a folder; - for standard output [default: its own name, in this folder, if there is none of that name]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -32,8 +32,9 @@ impl Get {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Trouble> {
         let to_stdout = self.output.as_deref() == Some(Path::new("-"));
         let target = match &self.output {
+            Some(folder) if folder.is_dir() => folder.join(own_name(&self.name)?),
             Some(target) => target.clone(),
-            None => own_name(&self.name)?,
+            None => free_here(own_name(&self.name)?)?,
         };
         let (length, sha256) = with_client(settings, async |client| {
             let reply = client
@@ -55,10 +56,10 @@ impl Get {
                     client.download(blob).save(&target, &mut update).await?;
                     blob.length
                 }
-                Value::Bytes(bytes) if to_stdout => write(&bytes)?,
-                Value::Text(text) if to_stdout => write(text.as_bytes())?,
-                Value::Bytes(bytes) => save(&target, &bytes)?,
-                Value::Text(text) => save(&target, text.as_bytes())?,
+                Value::Bytes(bytes) => whole(bytes, sha256.as_deref(), &target, to_stdout)?,
+                Value::Text(text) => {
+                    whole(text.into_bytes(), sha256.as_deref(), &target, to_stdout)?
+                }
                 other => {
                     let what = format!("{} in place of a file", other.type_name());
                     return Err(Trouble::Device(Error::Protocol {
@@ -92,7 +93,11 @@ fn own_name(name: &str) -> Result<PathBuf, Trouble> {
             "{name} gives no name for a file here; say one with -o FILE"
         )));
     }
-    let own = PathBuf::from(own);
+    Ok(PathBuf::from(own))
+}
+
+/// A name under which there is nothing in this folder.
+fn free_here(own: PathBuf) -> Result<PathBuf, Trouble> {
     if own.symlink_metadata().is_ok() {
         return Err(Trouble::Usage(format!(
             "there is a file {} here already; -o {} replaces it",
@@ -119,12 +124,37 @@ fn write(bytes: &[u8]) -> Result<u64, Trouble> {
 }
 
 /// Few bytes that came with the reply.
+fn whole(
+    bytes: Vec<u8>,
+    announced: Option<&str>,
+    target: &Path,
+    to_stdout: bool,
+) -> Result<u64, Trouble> {
+    let source = Source::bytes(bytes.as_slice());
+    if announced.is_some_and(|announced| {
+        source
+            .sha256()
+            .map_or(true, |sha256| hex(&sha256) != announced)
+    }) {
+        return Err(Error::Mismatch.into());
+    }
+    match to_stdout {
+        true => write(&bytes),
+        false => save(target, &bytes),
+    }
+}
+
 fn save(target: &Path, bytes: &[u8]) -> Result<u64, Trouble> {
-    let failed = |error: std::io::Error| Trouble::Usage(format!("{}: {error}", target.display()));
+    use std::io::Write as _;
     let mut part = target.as_os_str().to_owned();
     part.push(".part");
-    std::fs::write(&part, bytes).map_err(failed)?;
-    std::fs::rename(&part, target).map_err(failed)?;
+    let saved = std::fs::File::create(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    saved
+        .and_then(|()| std::fs::rename(&part, target))
+        .map_err(|error| Error::file(target.display().to_string(), &error))?;
     Ok(bytes.len() as u64)
 }
 
