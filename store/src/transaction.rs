@@ -392,7 +392,10 @@ impl Transaction {
             self.seen = self.seen.max(found.changed_at);
         }
         if !self.read.contains_key(path) {
-            let version = found.value.as_ref().map(|state| (state.changed_at, state.row.size));
+            let version = found
+                .value
+                .as_ref()
+                .map(|state| (state.changed_at, state.row.size));
             self.read.insert(path.clone(), version);
         }
         Ok(found.value)

@@ -253,6 +253,14 @@ impl Work {
                     retries += 1;
                     std::thread::sleep(BUSY_PAUSE);
                 }
+                // The same bytes go on moving under another number: these are sent for themselves.
+                Err(UploadError::Busy { number }) if number != self.transfer => {
+                    let alone = Announced {
+                        sha256: None,
+                        ..self.announced
+                    };
+                    return self.store.open_upload(self.client, self.transfer, alone);
+                }
                 other => return other,
             }
         }

@@ -13,7 +13,7 @@ use crate::capability::Guest;
 pub(crate) enum LinkError {
     /// Interfaces that are in the contract but not in `allow`.
     #[error(
-        "it imports {0}, which is not granted; to grant it, write in config.toml: [plugins.{1}] allow = [{2}]"
+        "it imports {0}, which is not granted; to grant it, write in config.toml below [plugins.{1}]:\n\nallow = [{2}]\n"
     )]
     NotGranted(String, String, String),
     /// From a toolchain that assumes an operating system.

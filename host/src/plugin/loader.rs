@@ -208,9 +208,9 @@ impl Loader {
         match self.serving.get(name) {
             Some(now) => {
                 let version = &now.version.manifest.version;
-                tracing::warn!(plugin = name, why, %version, "plugin not taken in; the version before it serves on");
+                tracing::warn!(plugin = name, %why, %version, "plugin not taken in; the version before it serves on");
             }
-            None => tracing::warn!(plugin = name, why, "plugin not taken in"),
+            None => tracing::warn!(plugin = name, %why, "plugin not taken in"),
         }
         self.refused.insert(name.to_owned(), refusal);
     }
@@ -236,7 +236,7 @@ impl Loader {
                 .into_owned();
             tracing::info!(
                 file = %file.display(),
-                "plugin not enabled; to enable it, add to config.toml: [plugins.{name}] file = \"{}\" allow = []",
+                "plugin not enabled; to enable it, add to config.toml:\n\n[plugins.{name}]\nfile = \"{}\"\nallow = []\n",
                 file.display()
             );
         }

@@ -46,6 +46,11 @@ impl Engine {
                     .map_err(refused)?;
                 self.new_upload(&mut memory, name, announced)?;
             }
+            Found::New
+                if let Some(number) = memory.uploads.same_bytes_moving(client, announced) =>
+            {
+                return Err(UploadError::Busy { number });
+            }
             Found::New => match memory.uploads.same_bytes(client, announced) {
                 Some(earlier) => self.take_over(&mut memory, earlier, name)?,
                 None => self.new_upload(&mut memory, name, announced)?,

@@ -518,3 +518,20 @@ fn a_blob_can_be_put_where_another_file_was_opened() {
     assert_eq!(read(&store, "a").unwrap().len(), big.len() + 4);
     assert_eq!(all(&Blob::from_bytes(b"x".to_vec())), b"x");
 }
+
+#[test]
+fn what_was_read_first_must_still_hold_when_the_file_is_changed_later() {
+    let folder = Folder::new();
+    let store = folder.open();
+    for known in [false, true] {
+        let mut one = store.begin();
+        assert_eq!(one.stat(&path("log")).unwrap().is_some(), known);
+        append(&store, "log", b"theirs\n");
+        one.append(&path("log"), &blob(b"mine\n")).unwrap();
+        assert!(matches!(
+            store.commit(one, None),
+            Err(CommitError::Conflict)
+        ));
+    }
+    assert_eq!(read(&store, "log").unwrap(), b"theirs\ntheirs\n");
+}
