@@ -7,7 +7,9 @@ use crate::Fault;
 /// The CPUs that this program was given, in order.
 pub(crate) fn given() -> Result<Vec<usize>, Fault> {
     let set = sched_getaffinity(None)?;
-    Ok((0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect())
+    Ok((0..CpuSet::MAX_CPU)
+        .filter(|cpu| set.is_set(*cpu))
+        .collect())
 }
 
 /// Runs `work` with this thread, and what it starts, on these CPUs only.

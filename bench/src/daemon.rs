@@ -45,7 +45,10 @@ impl Kit {
     /// Looks that all of it is there.
     pub(crate) fn find(args: &Args) -> Result<Self, Fault> {
         let this = std::env::current_exe()?;
-        let given = args.pixelboyd.clone().or_else(|| std::env::var_os("PIXELBOYD").map(PathBuf::from));
+        let given = args
+            .pixelboyd
+            .clone()
+            .or_else(|| std::env::var_os("PIXELBOYD").map(PathBuf::from));
         let kit = Self {
             pixelboyd: given.unwrap_or_else(|| this.with_file_name("pixelboyd")),
             plugins: args.plugins.clone(),
@@ -57,13 +60,26 @@ impl Kit {
             true => Ok(()),
             false => Err(format!("there is no {}: {how}", file.display())),
         };
-        expect(&kit.pixelboyd, "build it with `cargo build --release -p pixelboyd`")?;
+        expect(
+            &kit.pixelboyd,
+            "build it with `cargo build --release -p pixelboyd`",
+        )?;
         for (name, _) in STANDARD {
-            expect(&kit.plugins.join(format!("{name}.wasm")), "build it with `make plugins`")?;
+            expect(
+                &kit.plugins.join(format!("{name}.wasm")),
+                "build it with `make plugins`",
+            )?;
         }
-        expect(&kit.echo, "build it with `tools/wasm build bench/echo-plugin .build/bench/echo.wasm`")?;
-        fs::create_dir_all(&kit.folder)
-            .map_err(|error| format!("failed to make the folder {}: {error}", kit.folder.display()))?;
+        expect(
+            &kit.echo,
+            "build it with `tools/wasm build bench/echo-plugin .build/bench/echo.wasm`",
+        )?;
+        fs::create_dir_all(&kit.folder).map_err(|error| {
+            format!(
+                "failed to make the folder {}: {error}",
+                kit.folder.display()
+            )
+        })?;
         Ok(kit)
     }
 
@@ -74,7 +90,10 @@ impl Kit {
         let mut config = "[host]\nlisten = \"127.0.0.1:0\"\n".to_owned();
         let mut add = |name: &str, from: &Path, allow: &str| {
             config += &format!("[plugins.{name}]\nfile = \"{name}.wasm\"\nallow = {allow}\n");
-            fs::copy(from, folder.path().join("plugins").join(format!("{name}.wasm")))
+            fs::copy(
+                from,
+                folder.path().join("plugins").join(format!("{name}.wasm")),
+            )
         };
         for (name, allow) in STANDARD {
             add(name, &self.plugins.join(format!("{name}.wasm")), allow)?;
@@ -93,8 +112,14 @@ impl Kit {
 
     /// The bare receiver, which writes into a file on the disk that is measured.
     pub(crate) fn bare_receiver(&self) -> Result<Bare, Fault> {
-        let file = self.folder.join(format!("floor-{}.part", std::process::id()));
-        Bare::start(Command::new(&self.this).args(["floor", "receive"]).arg(file))
+        let file = self
+            .folder
+            .join(format!("floor-{}.part", std::process::id()));
+        Bare::start(
+            Command::new(&self.this)
+                .args(["floor", "receive"])
+                .arg(file),
+        )
     }
 }
 
@@ -116,14 +141,21 @@ impl Device<'_> {
         let folder = self.folder.path();
         let (ready, log) = (folder.join("ready"), folder.join("log"));
         let mut command = Command::new(&self.kit.pixelboyd);
-        command.arg("--config").arg(folder.join("config.toml")).arg("--ready-file").arg(&ready);
+        command
+            .arg("--config")
+            .arg(folder.join("config.toml"))
+            .arg("--ready-file")
+            .arg(&ready);
         command.args(["--display", "none", "--audio", "null"]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(&log)?);
         let began = Instant::now();
         let mut daemon = Daemon {
-            child: command
-                .spawn()
-                .map_err(|error| format!("failed to start {}: {error}", self.kit.pixelboyd.display()))?,
+            child: command.spawn().map_err(|error| {
+                format!("failed to start {}: {error}", self.kit.pixelboyd.display())
+            })?,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             began,
             ready_after: Duration::ZERO,
@@ -198,13 +230,23 @@ pub(crate) struct Bare {
 impl Bare {
     fn start(command: &mut Command) -> Result<Self, Fault> {
         let began = Instant::now();
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let mut line = String::new();
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut line)?;
         }
-        let address = line.trim().parse().map_err(|_| format!("the floor said {line:?}, expected its address"))?;
-        Ok(Self { child, address, began })
+        let address = line
+            .trim()
+            .parse()
+            .map_err(|_| format!("the floor said {line:?}, expected its address"))?;
+        Ok(Self {
+            child,
+            address,
+            began,
+        })
     }
 
     /// What the kernel knows of it.

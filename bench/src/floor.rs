@@ -44,7 +44,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     match &args.server {
         Server::Echo => {
             // The same runtime as the daemon's.
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .enable_all()
+                .build()?;
             runtime.block_on(echo(listener))
         }
         Server::Receive { file } => receive(&listener, file),
@@ -68,7 +70,9 @@ async fn echo_one(mut socket: tokio::net::TcpStream) -> std::io::Result<()> {
             return Ok(());
         }
         let whole = whole_frames(&buffer);
-        socket.write_all(buffer.get(..whole).unwrap_or_default()).await?;
+        socket
+            .write_all(buffer.get(..whole).unwrap_or_default())
+            .await?;
         buffer.drain(..whole);
     }
 }

@@ -40,19 +40,27 @@ pub(crate) fn measure(kit: &Kit, seconds: u64, report: &mut Report) -> Result<()
     let before = processes.iter().map(work).collect::<Result<Vec<_>, _>>()?;
     std::thread::sleep(Duration::from_secs(seconds));
     let after = processes.iter().map(work).collect::<Result<Vec<_>, _>>()?;
-    let mut done: Vec<_> = after.iter().zip(before).map(|(after, before)| after.since(before)).collect();
+    let mut done: Vec<_> = after
+        .iter()
+        .zip(before)
+        .map(|(after, before)| after.since(before))
+        .collect();
     let floor = done.pop().unwrap_or_default();
     for (who, work) in ["nobody", "one client"].into_iter().zip(done) {
         report.add(
-            Row::new(format!("idle {seconds} s, {who} connected: utime + stime"), "ms", work.ticks as f64 * 10.0)
-                .floor(floor.ticks as f64 * 10.0)
-                .aim(Aim::Ours(0.0))
-                .note(format!(
-                    "{:.2} ms by the scheduler's clock; {} voluntary context switches, floor {}",
-                    work.cpu_ns as f64 / 1e6,
-                    work.voluntary_switches,
-                    floor.voluntary_switches
-                )),
+            Row::new(
+                format!("idle {seconds} s, {who} connected: utime + stime"),
+                "ms",
+                work.ticks as f64 * 10.0,
+            )
+            .floor(floor.ticks as f64 * 10.0)
+            .aim(Aim::Ours(0.0))
+            .note(format!(
+                "{:.2} ms by the scheduler's clock; {} voluntary context switches, floor {}",
+                work.cpu_ns as f64 / 1e6,
+                work.voluntary_switches,
+                floor.voluntary_switches
+            )),
         );
     }
 
@@ -62,7 +70,11 @@ pub(crate) fn measure(kit: &Kit, seconds: u64, report: &mut Report) -> Result<()
         Row::new("resident memory, three plugins", "MiB", mib(ours.all))
             .floor(mib(floor.all))
             .aim(Aim::Ours(AIM_MIB))
-            .note(format!("RssAnon {:.1}, RssFile {:.1}", mib(ours.anonymous), mib(ours.file))),
+            .note(format!(
+                "RssAnon {:.1}, RssFile {:.1}",
+                mib(ours.anonymous),
+                mib(ours.file)
+            )),
     );
     drop((link, bare_link));
     alone.stop()?;

@@ -47,7 +47,12 @@ impl Link {
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self { socket, out: Vec::new(), buffer: vec![0; READ_BYTES * 4], filled: 0 })
+        Ok(Self {
+            socket,
+            out: Vec::new(),
+            buffer: vec![0; READ_BYTES * 4],
+            filled: 0,
+        })
     }
 
     /// The socket alone; what was read and not taken is gone.
@@ -85,7 +90,10 @@ impl Link {
             self.socket.write_all(&self.out)?;
             self.out.clear();
         }
-        let read = match self.socket.read(self.buffer.get_mut(self.filled..).unwrap_or_default()) {
+        let read = match self
+            .socket
+            .read(self.buffer.get_mut(self.filled..).unwrap_or_default())
+        {
             Ok(0) => return Err("the connection was closed before the answer".into()),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 return Err(format!("no answer came within {PATIENCE:?}").into());
@@ -93,8 +101,10 @@ impl Link {
             read => read?,
         };
         self.filled += read;
-        let Taken { bytes, answers } =
-            talk.take(self.buffer.get(..self.filled).unwrap_or_default(), &mut self.out)?;
+        let Taken { bytes, answers } = talk.take(
+            self.buffer.get(..self.filled).unwrap_or_default(),
+            &mut self.out,
+        )?;
         self.buffer.copy_within(bytes..self.filled, 0);
         self.filled -= bytes;
         Ok(answers)

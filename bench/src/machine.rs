@@ -24,13 +24,18 @@ impl Machine {
         let field = |text: &str, names: &[&str]| {
             let of_line = |line: &str| {
                 let (name, value) = line.split_once(':')?;
-                names.contains(&name.trim()).then(|| value.trim().to_owned())
+                names
+                    .contains(&name.trim())
+                    .then(|| value.trim().to_owned())
             };
             text.lines().find_map(of_line)
         };
         // On ARM there is no model name; the device tree knows the board.
-        let cpu = field(&read("/proc/cpuinfo"), &["model name", "Model"])
-            .unwrap_or_else(|| read("/proc/device-tree/model").trim_matches('\0').to_owned());
+        let cpu = field(&read("/proc/cpuinfo"), &["model name", "Model"]).unwrap_or_else(|| {
+            read("/proc/device-tree/model")
+                .trim_matches('\0')
+                .to_owned()
+        });
         let memory_kib = field(&read("/proc/meminfo"), &["MemTotal"])
             .and_then(|value| value.split_whitespace().next()?.parse::<u64>().ok());
         Self {
@@ -47,7 +52,12 @@ impl Machine {
     pub(crate) fn print(&self) {
         println!(
             "{} ({}), CPUs {:?}, Linux {}, {} MiB, load {}",
-            self.cpu, self.architecture, self.cpus, self.kernel, self.memory_mib, self.load_at_start
+            self.cpu,
+            self.architecture,
+            self.cpus,
+            self.kernel,
+            self.memory_mib,
+            self.load_at_start
         );
     }
 }
@@ -55,5 +65,8 @@ impl Machine {
 /// The load of the last minute.
 pub(crate) fn load() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+    text.split_whitespace()
+        .next()
+        .unwrap_or("unknown")
+        .to_owned()
 }

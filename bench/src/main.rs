@@ -90,6 +90,8 @@ enum What {
 /// What this program is when it starts itself.
 #[derive(Clone, Debug, Subcommand)]
 enum Role {
+    /// Keeps a running pixelboyd busy with one opcode, for a profiler to look at.
+    Drive(request::Drive),
     /// The bare servers; prints its address, ends with its standard input.
     #[command(hide = true)]
     Floor(floor::Args),
@@ -98,6 +100,7 @@ enum Role {
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.role {
+        Some(Role::Drive(drive)) => request::drive(drive),
         Some(Role::Floor(floor)) => floor::run(floor),
         None => run(&args),
     };

@@ -37,7 +37,9 @@ impl Work {
         Self {
             ticks: self.ticks.saturating_sub(before.ticks),
             cpu_ns: self.cpu_ns.saturating_sub(before.cpu_ns),
-            voluntary_switches: self.voluntary_switches.saturating_sub(before.voluntary_switches),
+            voluntary_switches: self
+                .voluntary_switches
+                .saturating_sub(before.voluntary_switches),
         }
     }
 }
@@ -61,19 +63,28 @@ impl Process {
     pub(crate) fn work(self) -> Result<Work, Fault> {
         let stat = fs::read_to_string(self.folder().join("stat"))?;
         // The name in parentheses may hold spaces; utime and stime are fields 14 and 15.
-        let after_name = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        let after_name = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest)
+            .unwrap_or_default();
         let times = after_name.split_whitespace().skip(11).take(2);
         let mut work = Work {
-            ticks: times.map(|ticks| ticks.parse::<u64>().unwrap_or_default()).sum(),
+            ticks: times
+                .map(|ticks| ticks.parse::<u64>().unwrap_or_default())
+                .sum(),
             ..Work::default()
         };
         for thread in fs::read_dir(self.folder().join("task"))? {
             let thread = thread?.path();
-            let Ok(status) = fs::read_to_string(thread.join("status")) else { continue };
+            let Ok(status) = fs::read_to_string(thread.join("status")) else {
+                continue;
+            };
             work.voluntary_switches += number(&status, "voluntary_ctxt_switches")?;
             let scheduled = fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
             let on_cpu = scheduled.split_whitespace().next();
-            work.cpu_ns += on_cpu.and_then(|ns| ns.parse::<u64>().ok()).unwrap_or_default();
+            work.cpu_ns += on_cpu
+                .and_then(|ns| ns.parse::<u64>().ok())
+                .unwrap_or_default();
         }
         Ok(work)
     }

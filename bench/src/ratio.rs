@@ -26,7 +26,13 @@ impl Spread {
             let (below, above) = (value(place.floor()), value(place.ceil()));
             below + (above - below) * place.fract()
         };
-        Self { median: at(0.5), lower: at(0.25), upper: at(0.75), least: at(0.0), most: at(1.0) }
+        Self {
+            median: at(0.5),
+            lower: at(0.25),
+            upper: at(0.75),
+            least: at(0.0),
+            most: at(1.0),
+        }
     }
 
     /// Of the ratios, round by round.
@@ -42,7 +48,10 @@ mod tests {
     #[test]
     fn quarters_lie_between_neighbours() {
         let spread = Spread::of([4.0, 1.0, 3.0, 2.0]);
-        assert_eq!((spread.least, spread.lower, spread.median), (1.0, 1.75, 2.5));
+        assert_eq!(
+            (spread.least, spread.lower, spread.median),
+            (1.0, 1.75, 2.5)
+        );
         assert_eq!((spread.upper, spread.most), (3.25, 4.0));
     }
 

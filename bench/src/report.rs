@@ -39,11 +39,25 @@ impl Row {
     /// A row without a floor, an aim or a note.
     pub(crate) fn new(what: impl Into<String>, unit: &'static str, ours: f64) -> Self {
         let what = what.into();
-        Self { what, unit, ours, floor: None, ratio: None, aim: None, met: None, note: String::new() }
+        Self {
+            what,
+            unit,
+            ours,
+            floor: None,
+            ratio: None,
+            aim: None,
+            met: None,
+            note: String::new(),
+        }
     }
 
     /// A row of rounds: the medians, and the spread of the ratios.
-    pub(crate) fn of_rounds(what: impl Into<String>, unit: &'static str, ours: &[f64], floor: &[f64]) -> Self {
+    pub(crate) fn of_rounds(
+        what: impl Into<String>,
+        unit: &'static str,
+        ours: &[f64],
+        floor: &[f64],
+    ) -> Self {
         let median = |values: &[f64]| Spread::of(values.iter().copied()).median;
         Self {
             floor: Some(median(floor)),
@@ -79,7 +93,10 @@ impl Row {
             amount(self.ours),
             self.floor.map_or_else(dash, amount),
             self.ratio.map_or_else(dash, |ratio| {
-                format!("{:.2} ({:.2} to {:.2})", ratio.median, ratio.lower, ratio.upper)
+                format!(
+                    "{:.2} ({:.2} to {:.2})",
+                    ratio.median, ratio.lower, ratio.upper
+                )
             }),
             match self.aim {
                 None => dash(),
@@ -115,7 +132,11 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, rows: Vec::new(), load_at_end: String::new() }
+        Self {
+            machine,
+            rows: Vec::new(),
+            load_at_end: String::new(),
+        }
     }
 
     pub(crate) fn add(&mut self, row: Row) {
@@ -126,7 +147,9 @@ impl Report {
     pub(crate) fn print(&mut self) {
         self.load_at_end = machine::load();
         let heads = ["what", "ours", "floor", "ratio (quarters)", "aim", "", ""].map(str::to_owned);
-        let rows: Vec<_> = std::iter::once(heads).chain(self.rows.iter().map(Row::cells)).collect();
+        let rows: Vec<_> = std::iter::once(heads)
+            .chain(self.rows.iter().map(Row::cells))
+            .collect();
         let mut widths = [0; 7];
         for row in &rows {
             for (width, cell) in widths.iter_mut().zip(row) {
@@ -135,7 +158,10 @@ impl Report {
         }
         println!();
         for row in &rows {
-            let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+            let cells = row
+                .iter()
+                .zip(widths)
+                .map(|(cell, width)| format!("{cell:width$}"));
             println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
         }
         println!("\nload at the end {}", self.load_at_end);

@@ -1,6 +1,10 @@
 //! A small request, through a plugin and without one, beside a bare echo server.
 //! Client and servers share one CPU: between CPUs a wake-up takes longer than all that any server does.
 
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
 use pixelboy_protocol::Value;
 
 use crate::daemon::{Bare, Daemon, Kit};
@@ -9,7 +13,8 @@ use crate::process::Process;
 use crate::report::{Aim, Report, Row};
 use crate::{Fault, cpu, talk};
 
-/// Bytes of the argument.
+/// What the argument is made of, and its length.
+const PAYLOAD: u8 = 0x5a;
 const PAYLOAD_BYTES: usize = 64;
 
 /// How many times the floor a request through a plugin may take.
@@ -61,31 +66,102 @@ impl Side {
         let before = self.process.work()?;
         let time = self.link.round(&mut *self.talk, requests, in_flight)?;
         let work = self.process.work()?.since(before);
-        taken.micros.push(time.as_secs_f64() * 1e6 / requests as f64);
-        taken.cpu_micros.push(work.cpu_ns as f64 / 1e3 / requests as f64);
+        taken
+            .micros
+            .push(time.as_secs_f64() * 1e6 / requests as f64);
+        taken
+            .cpu_micros
+            .push(work.cpu_ns as f64 / 1e3 / requests as f64);
         Ok(())
     }
 }
 
-fn pixelboy(daemon: &Daemon, op: &str, argument: Value) -> Result<Side, Fault> {
-    let mut link = Link::connect(daemon.address)?;
+fn pixelboy(daemon: &Daemon, op: Op) -> Result<Side, Fault> {
+    let (link, client) = join(daemon.address, op)?;
+    Ok(Side {
+        link,
+        process: daemon.process(),
+        talk: Box::new(client),
+    })
+}
+
+fn join(address: SocketAddr, op: Op) -> Result<(Link, talk::Client), Fault> {
+    let (op, argument) = match op {
+        Op::Echo => ("echo", Value::Bytes(vec![PAYLOAD; PAYLOAD_BYTES])),
+        Op::Srto => ("srto", Value::Float(5.0)),
+    };
+    let mut link = Link::connect(address)?;
     let mut client = talk::Client::join(&mut link)?;
-    client.will_ask(op, std::slice::from_ref(&argument), Some(vec![argument.clone()]))?;
-    Ok(Side { link, process: daemon.process(), talk: Box::new(client) })
+    client.will_ask(
+        op,
+        std::slice::from_ref(&argument),
+        Some(vec![argument.clone()]),
+    )?;
+    Ok((link, client))
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Op {
+    /// Of a plugin that answers what it is asked.
+    Echo,
+    /// Of the host itself.
+    Srto,
+}
+
+/// The arguments of `drive`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Drive {
+    /// Where it listens; its plugins must have `echo` for that.
+    address: SocketAddr,
+    /// What to ask for.
+    op: Op,
+    /// For so long.
+    #[arg(long, value_name = "S", default_value_t = 5)]
+    seconds: u64,
+    /// Requests that wait at a time.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    in_flight: usize,
+    /// The client's CPU; any when absent.
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
+}
+
+/// Keeps a daemon busy.
+pub(crate) fn drive(args: &Drive) -> Result<(), Fault> {
+    let cpus = args.cpu.map_or_else(cpu::given, |cpu| Ok(vec![cpu]))?;
+    cpu::on(&cpus, || {
+        let (mut link, mut client) = join(args.address, args.op)?;
+        let (began, mut requests) = (Instant::now(), 0);
+        while began.elapsed() < Duration::from_secs(args.seconds) {
+            requests += 1_000;
+            link.round(&mut client, 1_000, args.in_flight)?;
+        }
+        let micros = began.elapsed().as_secs_f64() * 1e6 / f64::from(requests);
+        println!("{requests} requests, {micros:.2} us each");
+        Ok(())
+    })?
 }
 
 fn at(place: &str, daemon: &Daemon, bare: &Bare, rounds: usize) -> Result<Vec<Row>, Fault> {
-    let payload = [0x5a; PAYLOAD_BYTES];
     let mut sides = [
         Side {
             link: Link::connect(bare.address)?,
             process: bare.process(),
-            talk: Box::new(talk::Bare::new(&payload)),
+            talk: Box::new(talk::Bare::new(&[PAYLOAD; PAYLOAD_BYTES])),
         },
-        pixelboy(daemon, "echo", Value::Bytes(payload.to_vec()))?,
-        pixelboy(daemon, "srto", Value::Float(5.0))?,
+        pixelboy(daemon, Op::Echo)?,
+        pixelboy(daemon, Op::Srto)?,
     ];
-    let mut taken = vec![[const { Taken { micros: Vec::new(), cpu_micros: Vec::new() } }; 3]; LOADS.len()];
+    let mut taken = vec![
+        [const {
+            Taken {
+                micros: Vec::new(),
+                cpu_micros: Vec::new(),
+            }
+        }; 3];
+        LOADS.len()
+    ];
     for round in 0..rounds + WARM_UP {
         for ((in_flight, requests), taken) in LOADS.into_iter().zip(&mut taken) {
             let mut turns: Vec<_> = sides.iter_mut().zip(taken).collect();
@@ -105,14 +181,22 @@ fn at(place: &str, daemon: &Daemon, bare: &Bare, rounds: usize) -> Result<Vec<Ro
             1 => format!("one at a time, {place}"),
             _ => format!("{in_flight} in flight, {place}"),
         };
-        for (what, ours) in [("echo through a plugin", echo), ("srto, without a guest", host)] {
+        for (what, ours) in [
+            ("echo through a plugin", echo),
+            ("srto, without a guest", host),
+        ] {
             let row = Row::of_rounds(format!("{what}, {how}"), "us", &ours.micros, &bare.micros);
             let row = match (what, place, in_flight) {
                 ("echo through a plugin", "one CPU", 1) => row.aim(Aim::Ratio(AIM)),
                 _ => row,
             };
             rows.push(row);
-            let cpu = Row::of_rounds("  of it the server's CPU time", "us", &ours.cpu_micros, &bare.cpu_micros);
+            let cpu = Row::of_rounds(
+                "  of it the server's CPU time",
+                "us",
+                &ours.cpu_micros,
+                &bare.cpu_micros,
+            );
             rows.push(cpu);
         }
     }

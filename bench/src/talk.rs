@@ -2,8 +2,8 @@
 //! Invariant: every answer is checked; a wrong one ends the run, so that no number is of an error's speed.
 
 use pixelboy_protocol::{
-    ClientId, Frame, Hello, Outcome, PREAMBLE, Pong, Reply, Split, Splitter, Value, encode_call,
-    encode_request_with,
+    ClientId, Code, Frame, Hello, Outcome, PREAMBLE, Pong, Reply, Split, Splitter, Value,
+    encode_call, encode_request_with,
 };
 
 use crate::Fault;
@@ -94,7 +94,12 @@ impl Client {
     }
 
     /// One request and its answer.
-    pub(crate) fn once(&mut self, link: &mut Link, op: &str, args: &[Value]) -> Result<Vec<Value>, Fault> {
+    pub(crate) fn once(
+        &mut self,
+        link: &mut Link,
+        op: &str,
+        args: &[Value],
+    ) -> Result<Vec<Value>, Fault> {
         self.will_ask(op, args, None)?;
         link.round(self, 1, 1)?;
         Ok(std::mem::take(&mut self.last))
@@ -103,12 +108,22 @@ impl Client {
     fn on_reply(&mut self, reply: Reply) -> Result<(), Fault> {
         // One client, one plugin: replies come in order.
         if reply.number != self.answered + 1 {
-            return Err(format!("expected the reply to {}, got that to {}", self.answered + 1, reply.number).into());
+            return Err(format!(
+                "expected the reply to {}, got that to {}",
+                self.answered + 1,
+                reply.number
+            )
+            .into());
         }
         self.answered = reply.number;
         match reply.outcome {
             Outcome::Failed(failure) => Err(format!("a request failed: {failure}").into()),
-            Outcome::Done(values) if self.expected.as_ref().is_some_and(|expected| *expected != values) => {
+            Outcome::Done(values)
+                if self
+                    .expected
+                    .as_ref()
+                    .is_some_and(|expected| *expected != values) =>
+            {
                 Err(format!("expected {:?}, got {values:?}", self.expected).into())
             }
             Outcome::Done(values) => {
@@ -122,7 +137,13 @@ impl Client {
 impl Talk for Client {
     fn ask(&mut self, out: &mut Vec<u8>) -> Result<(), Fault> {
         self.number += 1;
-        Ok(encode_request_with(self.number, self.answered, None, &self.call, out)?)
+        Ok(encode_request_with(
+            self.number,
+            self.answered,
+            None,
+            &self.call,
+            out,
+        )?)
     }
 
     fn take(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<Taken, Fault> {
@@ -148,7 +169,11 @@ impl Talk for Client {
                     self.splitter.welcomed();
                     self.is_welcome = true;
                 }
-                Frame::Close(close) => return Err(format!("pixelboyd closed: {}", close.message).into()),
+                // After the answer to `cc`.
+                Frame::Close(close) if close.code == Code::Closed => {}
+                Frame::Close(close) => {
+                    return Err(format!("pixelboyd closed: {}", close.message).into());
+                }
                 _ => {}
             }
         }
@@ -158,7 +183,11 @@ impl Talk for Client {
 /// A client id of this run; not a secret, but none is used twice.
 fn random() -> [u8; 16] {
     use std::hash::{BuildHasher, RandomState};
-    let part = || RandomState::new().hash_one(std::process::id()).to_le_bytes();
+    let part = || {
+        RandomState::new()
+            .hash_one(std::process::id())
+            .to_le_bytes()
+    };
     let mut id = [0; 16];
     for (to, from) in id.iter_mut().zip(part().into_iter().chain(part())) {
         *to = from;

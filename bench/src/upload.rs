@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{
-    Abort, Code, Data, Finish, Frame, FrameReader, OpenState, OpenUpload, encode_data_header, limits,
+    Abort, Code, Data, Finish, Frame, FrameReader, OpenState, OpenUpload, encode_data_header,
+    limits,
 };
 use sha2::{Digest, Sha256};
 
@@ -61,12 +62,20 @@ pub(crate) fn measure(kit: &Kit, mib: u64, report: &mut Report) -> Result<(), Fa
         }
     }
     let speed = |seconds: &[f64]| {
-        let all: Vec<_> = seconds.iter().map(|seconds| format!("{:.0}", mib as f64 / seconds)).collect();
+        let all: Vec<_> = seconds
+            .iter()
+            .map(|seconds| format!("{:.0}", mib as f64 / seconds))
+            .collect();
         all.join(", ")
     };
     report.add(
-        Row::of_rounds(format!("upload of {mib} MiB until it is on disk"), "s", &ours, &floor)
-            .note(format!("MiB/s: {}; floor {}", speed(&ours), speed(&floor))),
+        Row::of_rounds(
+            format!("upload of {mib} MiB until it is on disk"),
+            "s",
+            &ours,
+            &floor,
+        )
+        .note(format!("MiB/s: {}; floor {}", speed(&ours), speed(&floor))),
     );
     report.add(
         Row::new("  host memory growth meanwhile", "MiB", growth.all)
@@ -103,7 +112,12 @@ impl Content {
         for _ in 0..bytes / chunk.len() as u64 {
             sha256.update(&chunk);
         }
-        Self { bytes, crc32c: Data::new(0, 0, &chunk).crc32c, sha256: sha256.finalize().into(), chunk }
+        Self {
+            bytes,
+            crc32c: Data::new(0, 0, &chunk).crc32c,
+            sha256: sha256.finalize().into(),
+            chunk,
+        }
     }
 }
 
@@ -166,14 +180,23 @@ impl Uploader {
             while self.limit < offset + content.chunk.len() as u64 {
                 self.hear()?;
             }
-            let data = Data { transfer, offset, crc32c: content.crc32c, chunk: &content.chunk };
+            let data = Data {
+                transfer,
+                offset,
+                crc32c: content.crc32c,
+                chunk: &content.chunk,
+            };
             self.frame.clear();
             encode_data_header(&data, &mut self.frame)?;
             self.frame.extend_from_slice(&content.chunk);
             self.socket.write_all(&self.frame)?;
             offset += content.chunk.len() as u64;
         }
-        self.send(Finish { transfer, length: content.bytes, sha256: content.sha256 })?;
+        self.send(Finish {
+            transfer,
+            length: content.bytes,
+            sha256: content.sha256,
+        })?;
         while !self.finished {
             self.hear()?;
         }
@@ -194,7 +217,8 @@ impl Uploader {
         if read == 0 {
             return Err("pixelboyd closed the connection during an upload".into());
         }
-        self.reader.push(self.buffer.get(..read).unwrap_or_default());
+        self.reader
+            .push(self.buffer.get(..read).unwrap_or_default());
         while let Some(frame) = self.reader.next_frame()? {
             match frame.decode()? {
                 Frame::Opened(opened) => match opened.state {
@@ -203,8 +227,12 @@ impl Uploader {
                 },
                 Frame::Credit(credit) => self.limit = self.limit.max(credit.limit),
                 Frame::Finished(_) => self.finished = true,
-                Frame::Abort(abort) => return Err(format!("an upload was refused: {}", abort.message).into()),
-                Frame::Close(close) => return Err(format!("pixelboyd closed: {}", close.message).into()),
+                Frame::Abort(abort) => {
+                    return Err(format!("an upload was refused: {}", abort.message).into());
+                }
+                Frame::Close(close) => {
+                    return Err(format!("pixelboyd closed: {}", close.message).into());
+                }
                 _ => {}
             }
         }
@@ -222,12 +250,18 @@ struct Growth {
 impl Growth {
     fn from(before: Memory, most: Memory) -> Self {
         let mib = |before: u64, most: u64| most.saturating_sub(before) as f64 / 1024.0;
-        Self { all: mib(before.all, most.all), anonymous: mib(before.anonymous, most.anonymous) }
+        Self {
+            all: mib(before.all, most.all),
+            anonymous: mib(before.anonymous, most.anonymous),
+        }
     }
 
     /// The larger of both.
     fn or(self, other: Self) -> Self {
-        Self { all: self.all.max(other.all), anonymous: self.anonymous.max(other.anonymous) }
+        Self {
+            all: self.all.max(other.all),
+            anonymous: self.anonymous.max(other.anonymous),
+        }
     }
 }
 
