@@ -250,15 +250,13 @@ impl Daemon {
             .append(true)
             .open(self.path("log"))
             .unwrap();
-        Command::new(program())
+        command()
             .arg("--config")
             .arg(self.path("config.toml"))
             .arg("--ready-file")
             .arg(self.path("ready"))
-            .env_remove("RUST_BACKTRACE")
             .env("RUST_LOG", "debug,wasmtime=info,cranelift=info")
             .envs(self.setup.environment.iter().cloned())
-            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
@@ -426,6 +424,17 @@ pub fn put_whole(path: &Path, bytes: &[u8]) {
     let part = path.with_extension("part");
     fs::write(&part, bytes).unwrap();
     fs::rename(&part, path).unwrap();
+}
+
+/// The daemon's program, to be started.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new(program());
+    command
+        .env_remove("RUST_BACKTRACE")
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null());
+    command
 }
 
 /// The daemon: `PIXELBOYD`, or what lies beside the folder of this test's executable.

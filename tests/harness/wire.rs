@@ -85,6 +85,8 @@ pub struct Wire {
     inbox: VecDeque<(Kind, Vec<u8>)>,
     buffer: Vec<u8>,
     over: bool,
+    /// Pings that came and were answered.
+    pub pings: u32,
     /// What is remembered between connections.
     pub id: Identity,
     /// What the host said when it let this client in.
@@ -106,6 +108,7 @@ impl Wire {
             inbox: VecDeque::new(),
             buffer: vec![0; 256 << 10],
             over: false,
+            pings: 0,
             confirmed: id.lowest_unconfirmed - 1,
             id,
             welcome: None,
@@ -373,6 +376,7 @@ impl Wire {
             }
         }
         for token in pings {
+            self.pings += 1;
             let mut pong = Vec::new();
             Pong { token }.encode(&mut pong).unwrap();
             // It may have closed meanwhile.
@@ -565,6 +569,18 @@ impl Wire {
                 bytes
             }
             other => panic!("no bytes: {other:?}"),
+        }
+    }
+
+    /// All values of a reply: those in it, or of the blob that stands for them.
+    #[track_caller]
+    pub fn values(&mut self, values: Vec<Value>) -> Vec<Value> {
+        match values.as_slice() {
+            [Value::Blob(blob)] if blob.form == Blob::VALUES => {
+                let bytes = self.bytes(&values[0]);
+                pixelboy_protocol::decode_values(&bytes).unwrap()
+            }
+            _ => values,
         }
     }
 

@@ -441,6 +441,48 @@ fn twenty_times_kill_9_under_load_lose_and_double_no_line() {
     assert!(lines > 200, "that was no load");
 }
 
+/// Between an upload that is complete and its file that is there lie many steps; a kill at any of them costs nothing.
+#[test]
+fn a_kill_while_an_upload_becomes_a_file_costs_nothing() {
+    let mut daemon = Setup::new().start();
+    let bytes = wav::tone(15.0, 44_100, 440.0);
+    let mut id = Identity::new();
+    for round in 0..12u64 {
+        let path = format!("tone-{round}.wav");
+        let mut wire = daemon.client_again(&id);
+        let upload = wire.upload(&bytes);
+        let request = wire.request("sm", args![0, upload, path.as_str()]);
+        wire.send(request.clone());
+        std::thread::sleep(Duration::from_millis(round * 4));
+        daemon.kill();
+        daemon.boot();
+        let there = daemon.stored(&path).exists();
+        let told = daemon
+            .client()
+            .call_reply("stat", args![path.as_str()])
+            .outcome;
+        assert_eq!(
+            there,
+            matches!(told, Outcome::Done(_)),
+            "round {round}: the disk and the record differ"
+        );
+        let mut wire = daemon.client_again(&wire.id);
+        let reply = wire.exchange(request);
+        assert!(
+            matches!(reply.outcome, Outcome::Done(_)),
+            "round {round}: {reply:?}"
+        );
+        assert_eq!(reply.recorded, there, "round {round}");
+        assert_whole(&daemon, &mut wire, &path, &bytes);
+        id = Identity {
+            lowest_unconfirmed: wire.id.next_number,
+            ..wire.id.clone()
+        };
+    }
+    let left: Vec<_> = snapshot(&daemon.path("data/staging")).into_keys().collect();
+    assert!(left.is_empty(), "left in staging: {left:?}");
+}
+
 /// Whenever the very first start is cut off, the next one makes the best of what it left.
 #[test]
 fn a_first_start_that_is_killed_leaves_nothing_that_a_second_one_refuses() {

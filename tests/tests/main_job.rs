@@ -714,3 +714,99 @@ fn without_a_display_and_a_speaker_the_device_stores_all_the_same() {
     );
     daemon.assert_no_stack_trace();
 }
+
+/// More than fits a reply: it travels as a blob that stands for all values.
+#[test]
+fn a_folder_of_a_thousand_files_is_listed_whole() {
+    let daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    for from in (0..1_000).step_by(250) {
+        let numbers: Vec<u64> = (from..from + 250)
+            .map(|n| wire.ask("ss", args![format!("many/{n:04}.txt"), "x"]))
+            .collect();
+        for number in numbers {
+            let outcome = wire.reply(number).outcome;
+            assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+        }
+        wire.confirm(wire.id.next_number - 1);
+    }
+    let listed = wire.call("ls", args!["many"]);
+    let listed = wire.values(listed);
+    let names: Vec<&str> = listed[0]
+        .as_list()
+        .unwrap()
+        .iter()
+        .map(|entry| text_field(entry, "name"))
+        .collect();
+    let expected: Vec<String> = (0..1_000).map(|n| format!("{n:04}.txt")).collect();
+    assert_eq!(names, expected);
+    let page = wire.call_one("ls", args!["many", "0499.txt", 3]);
+    let page: Vec<&str> = page
+        .as_list()
+        .unwrap()
+        .iter()
+        .map(|entry| text_field(entry, "name"))
+        .collect();
+    assert_eq!(page, ["0500.txt", "0501.txt", "0502.txt"]);
+}
+
+#[test]
+fn what_is_shown_and_played_stays_when_its_file_goes() {
+    let daemon = Setup::new().panel(64, 64).start();
+    let mut wire = daemon.client();
+    store(&mut wire, "sg", args![0, media("party.gif"), "party.gif"]);
+    let upload = wire.upload(&wav::tone(20.0, 44_100, 440.0));
+    store(&mut wire, "sm", args![0, upload, "song.wav"]);
+    act(&mut wire, "rg", args!["party.gif"]);
+    act(&mut wire, "rm", args!["song.wav"]);
+    store(&mut wire, "si", args![media("interlaced.gif"), "party.gif"]);
+    store(&mut wire, "del", args!["song.wav"]);
+    let before = panel::all(&daemon.panel()).len();
+    std::thread::sleep(Duration::from_millis(500));
+    let frames = panel::all(&daemon.panel());
+    assert!(frames.len() > before + 2, "the animation stands still");
+    let party = panel::gif_frames(&media("party.gif"));
+    let (.., last) = frames.last().unwrap();
+    assert!(
+        party.contains(last),
+        "another picture is shown than was asked for"
+    );
+    let playing = field(&wire.call_one("status", args![]), "playing").clone();
+    assert_eq!(text_field(&playing, "path"), "song.wav");
+    assert_eq!(
+        wire.call_failing("rm", args!["song.wav"]).code,
+        Code::NotFound
+    );
+}
+
+/// Plugins run beside each other: one that computes holds nobody else up.
+#[test]
+fn a_plugin_that_computes_holds_no_other_up() {
+    let daemon = Setup::new().lab().start();
+    let mut busy = daemon.client();
+    let rounds = harness::lab::rounds_for(&mut busy, Duration::from_secs(2));
+    let number = busy.ask("spin", args![rounds]);
+    let mut wire = daemon.client();
+    let mut took = Vec::new();
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < Duration::from_secs(1) {
+        let one = std::time::Instant::now();
+        wire.call("ss", args!["log.txt", "x"]);
+        took.push(one.elapsed());
+        wire.confirmed = wire.id.next_number - 1;
+    }
+    assert!(
+        busy.try_reply(number, Duration::ZERO).is_err(),
+        "it did not compute for long"
+    );
+    took.sort();
+    println!(
+        "{} appends beside it, slowest {:?}",
+        took.len(),
+        took.last().unwrap()
+    );
+    assert!(
+        took[took.len() * 9 / 10] < Duration::from_millis(100),
+        "{took:?}"
+    );
+}

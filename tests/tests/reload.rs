@@ -56,10 +56,12 @@ fn a_plugin_dropped_in_and_named_serves_without_a_restart() {
     let (pid, first) = (daemon.pid(), wire.welcome().table);
     // The file alone is not enabled; the log has the lines to paste.
     put_whole(&daemon.plugin("lab"), &lab::variant('A'));
-    let line = daemon.wait_for_log(&["lab.wasm", "not enabled"]);
+    daemon.wait_for_log(&["not enabled"]);
+    daemon.wait_for_log(&["file=lab.wasm"]);
+    let log = daemon.log();
     assert!(
-        line.contains("[plugins.lab]") && line.contains("file = \"lab.wasm\""),
-        "{line}"
+        log.contains("\n[plugins.lab]\nfile = \"lab.wasm\"\nallow = []\n"),
+        "no lines to paste: {log}"
     );
     assert_eq!(wire.call_failing("version", args![]).code, Code::UnknownOp);
 
@@ -311,10 +313,12 @@ fn what_is_not_granted_is_refused_with_the_line_to_add() {
     put_whole(&daemon.plugin("lab"), &lab::variant('A'));
     let bare = "[plugins.lab]\nfile = \"lab.wasm\"\n";
     daemon.write_config(&format!("{}{bare}", daemon.setup().config()));
-    let line = daemon.wait_for_log(&["lab", "not granted"]);
+    daemon.wait_for_log(&["lab", "store", "not granted", "[plugins.lab]"]);
+    daemon.wait_for_log(&["allow = ["]);
     assert!(
-        line.contains("[plugins.lab]") && line.contains("allow = [\"store\"]"),
-        "no line to add: {line}"
+        daemon.log().contains("\nallow = [\"store\"]\n"),
+        "no line to paste: {}",
+        daemon.log()
     );
     assert_eq!(wire.call_failing("version", args![]).code, Code::UnknownOp);
     daemon.write_config(&format!("{}{LAB}", daemon.setup().config()));
@@ -328,8 +332,8 @@ fn what_is_not_granted_is_refused_with_the_line_to_add() {
         .replace("[\"store\", \"probe\"]", "[\"store\"]");
     assert_ne!(less, daemon.setup().config());
     daemon.write_config(&format!("{less}{LAB}"));
-    let line = daemon.wait_for_log(&["store-media", "not granted"]);
-    assert!(line.contains("allow = [\"store\", \"probe\"]"), "{line}");
+    daemon.wait_for_log(&["store-media", "probe", "not granted"]);
+    daemon.wait_for_log(&["allow = [\"store\", \"probe\"]"]);
     wire.call("si", args![harness::media("logo.png"), "logo.png"]);
 }
 

@@ -335,3 +335,24 @@ fn goodbye_ends_session_and_record_and_is_answered_with_closed() {
     assert!(!wire.exchange(first).recorded);
     assert_eq!(daemon.on_disk("a.txt"), b"onceonce");
 }
+
+/// Fifteen seconds of silence: the host asks whether anybody is there, and keeps who answers.
+#[test]
+fn a_silent_client_is_asked_and_stays() {
+    let daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    wire.call("sptt", args![]);
+    let begun = Instant::now();
+    wire.listen(Duration::from_millis(14_500));
+    assert_eq!(wire.pings, 0, "it was asked early");
+    while wire.pings == 0 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(17),
+            "nobody asked after {:?}",
+            begun.elapsed()
+        );
+        wire.listen(Duration::from_millis(50));
+    }
+    println!("asked after {:?}", begun.elapsed());
+    wire.call("status", args![]);
+}

@@ -99,7 +99,8 @@ fn nothing_can_be_uploaded_too() {
 fn a_wrong_chunk_closes_the_connection_and_the_part_before_it_stays() {
     let daemon = Setup::new().start();
     let text = text(600_000);
-    let mistakes: [(&str, fn(&mut Wire, u64, &[u8])); 3] = [
+    type Mistake = fn(&mut Wire, u64, &[u8]);
+    let mistakes: [(&str, Mistake); 3] = [
         ("a wrong checksum", |wire, transfer, text| {
             let mut data = Data::new(transfer, 50_000, &text[50_000..51_000]);
             data.crc32c ^= 1;
@@ -179,21 +180,22 @@ fn other_bytes_than_announced_are_refused_and_dropped() {
         let transfer = wire.next_transfer();
         let (_, limit) = wire.begin_upload(transfer, length, digest);
         wire.send_from(transfer, &text, 0, limit, 65_536);
-        let abort = wire.finish(transfer, last_length, last_digest).unwrap_err();
-        assert_eq!(abort.code, Code::DigestMismatch, "{abort:?}");
+        let case = format!(
+            "announced {length:?} and {}, finished with {last_length} and {}",
+            name(digest),
+            name(Some(last_digest))
+        );
+        let ended = wire.finish(transfer, last_length, last_digest);
+        let abort = ended.expect_err(&case);
+        assert_eq!(abort.code, Code::DigestMismatch, "{case}: {abort:?}");
         let failure = wire.call_failing("ss", args!["text.txt", Value::Upload(transfer)]);
         assert!(
             matches!(failure.code, Code::UploadUnknown | Code::UploadNotReady),
             "{failure}"
         );
         let (offset, _) = wire.begin_upload(transfer, length, digest);
-        assert_eq!(
-            offset,
-            0,
-            "announced {length:?} and {}, finished with {last_length} and {}: the part is not dropped",
-            name(digest),
-            name(Some(last_digest))
-        );
+        wire.send(Abort::new(transfer, Code::Cancelled, "enough"));
+        assert_eq!(offset, 0, "{case}: the part is not dropped");
     }
     assert!(!daemon.stored("text.txt").exists());
 }
@@ -785,4 +787,50 @@ fn a_refused_upload_says_why() {
     let abort = aborted(&mut wire, transfer);
     assert_eq!(abort.code, Code::DigestMismatch, "{abort:?}");
     assert!(abort.message.len() > 10, "{abort:?}");
+}
+
+/// The same file twice at a time, as a client does that stores it under two names: neither takes the other's part away.
+#[test]
+fn the_same_bytes_can_be_uploaded_twice_at_once() {
+    let daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    let text = text(200_000);
+    let digest = files::sha256(&text);
+    let [first, second] = [wire.next_transfer(), wire.next_transfer()];
+    let (at, limit) = wire.begin_upload(first, Some(200_000), Some(digest));
+    assert_eq!(at, 0);
+    wire.send_from(first, &text[..90_000], 0, limit, 30_000);
+    let begun = Instant::now();
+    let (at, limit) = wire.begin_upload(second, Some(200_000), Some(digest));
+    let took = begun.elapsed();
+    assert!(
+        took < Duration::from_secs(1),
+        "the second waited {took:?} for the first"
+    );
+    wire.send_from(second, &text[..150_000], at, limit, 30_000);
+    wire.send_from(first, &text, 90_000, 262_144, 30_000);
+    wire.send_from(second, &text, 150_000, 262_144, 30_000);
+    for transfer in [first, second] {
+        wire.finish(transfer, 200_000, digest).unwrap();
+        let path = format!("{transfer}.txt");
+        wire.call("ss", args![path.as_str(), Value::Upload(transfer)]);
+        assert!(daemon.on_disk(&path) == text);
+    }
+}
+
+/// Whatever another upload with the same announcement is doing: what is announced is what must come.
+#[test]
+fn an_announced_digest_holds_beside_an_upload_that_announced_the_same() {
+    let daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    let text = text(100_000);
+    let (right, wrong) = (files::sha256(&text), files::sha256(b"other"));
+    let resting = wire.next_transfer();
+    wire.begin_upload(resting, Some(100_000), Some(wrong));
+    let transfer = wire.next_transfer();
+    let (at, limit) = wire.begin_upload(transfer, Some(100_000), Some(wrong));
+    assert_eq!(at, 0);
+    wire.send_from(transfer, &text, 0, limit, 65_536);
+    let ended = wire.finish(transfer, 100_000, right);
+    assert_eq!(ended.unwrap_err().code, Code::DigestMismatch);
 }
