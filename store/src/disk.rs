@@ -87,10 +87,22 @@ impl Disk {
             #[cfg(test)]
             faults: Default::default(),
         };
-        File::open(root)
-            .and_then(|folder| folder.sync_all())
-            .map_err(|error| HoldError::Io("sync", root.to_owned(), error))?;
         Ok((disk, lock))
+    }
+
+    /// The data folder and what lies in it are there after a power cut. For when it was just made.
+    pub(crate) fn sync_root(&self) -> io::Result<()> {
+        self.at("sync root")?;
+        let above = self.root.canonicalize()?;
+        above
+            .ancestors()
+            .take(2)
+            .try_for_each(|folder| match File::open(folder) {
+                Ok(open) => open.sync_all(),
+                // What this user may not look into was not made by it.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                Err(error) => Err(error),
+            })
     }
 
     /// A name for `staging/` that was never used.
@@ -211,6 +223,20 @@ impl Disk {
                 std::fs::rename(&from, &target)
             }
             done => done,
+        }
+    }
+
+    /// Moves a staged file to its path, but leaves its staged name where the file system has links: until the folders are
+    /// synced, one of the two names must outlast a power cut. Whether the staged name is still there.
+    pub(crate) fn adopt(&self, from: &Place, to: &Place) -> io::Result<bool> {
+        self.at("adopt")?;
+        let second = Place::Staging(self.new_name());
+        match std::fs::hard_link(self.path(from), self.path(&second)) {
+            Ok(()) => self.rename(&second, to).map(|()| true).inspect_err(|_| {
+                let _ = std::fs::remove_file(self.path(&second));
+            }),
+            Err(error) if gone(&error) => Err(error),
+            Err(_) => self.rename(from, to).map(|()| false),
         }
     }
 

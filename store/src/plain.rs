@@ -55,6 +55,8 @@ pub(crate) struct Plain {
 pub(crate) struct Dirty {
     pub(crate) bodies: Vec<Arc<Body>>,
     pub(crate) folders: BTreeSet<Folder>,
+    /// Staged names of files that were adopted: to be removed once that is synced.
+    pub(crate) adopted: Vec<Arc<str>>,
 }
 
 impl Dirty {
@@ -92,7 +94,12 @@ impl Dirty {
         }
         self.folders
             .iter()
-            .try_for_each(|folder| disk.sync_folder(folder))
+            .try_for_each(|folder| disk.sync_folder(folder))?;
+        // Where this fails they are cleared at the next open.
+        self.adopted
+            .iter()
+            .for_each(|name| drop(disk.remove(&Place::Staging(name.clone()))));
+        Ok(())
     }
 }
 
@@ -161,8 +168,18 @@ impl PlainStep {
                 replaced,
             } => {
                 let mut inner = body.lock();
-                if let Some(from) = inner.place.clone() {
-                    take_path(disk, &from, path, &mut inner, replaced.as_deref())?;
+                if let Some(from) = inner.place.clone()
+                    && take_path(
+                        disk,
+                        &from,
+                        path,
+                        &mut inner,
+                        replaced.as_deref(),
+                        Disk::adopt,
+                    )?
+                    && let Place::Staging(name) = from
+                {
+                    dirty.adopted.push(name);
                 }
                 dirty.path(path);
             }
@@ -217,28 +234,31 @@ fn create(
         let _ = disk.remove(&staged);
         return Err(error);
     }
-    take_path(disk, &staged, path, body, replaced)?;
+    take_path(disk, &staged, path, body, replaced, |disk, from, to| {
+        disk.rename(from, to).map(|()| false)
+    })?;
     body.waiting.pop_front();
     body.on_disk = len;
     Ok(())
 }
 
-/// A file moves to `path`; who has the one that was there learns that it is gone.
+/// A file moves to `path`; who has the one that was there learns that it is gone. Whether its old name is still there.
 fn take_path(
     disk: &Disk,
     from: &Place,
     path: &MediaPath,
     body: &mut Inner,
     replaced: Option<&Body>,
-) -> io::Result<()> {
+    go: impl FnOnce(&Disk, &Place, &Place) -> io::Result<bool>,
+) -> io::Result<bool> {
     let mut replaced = replaced.map(Body::lock);
     let to = Place::Media(path.clone());
-    disk.rename(from, &to)?;
+    let stays = go(disk, from, &to)?;
     if let Some(replaced) = &mut replaced {
         replaced.leave(path);
     }
     body.place = Some(to);
-    Ok(())
+    Ok(stays)
 }
 
 /// The first waiting bytes go to the end of the file.

@@ -197,11 +197,12 @@ impl Transaction {
         self.write_file(from, None)?;
         let moved = match self.check_way(to) {
             Ok(()) => file.moved(&*self.view),
-            Err(error) => Err((file, error)),
+            Err(error) => Err(Box::new((file, error))),
         };
         match moved {
             Ok(file) => self.write_file(to, Some(file)),
-            Err((file, error)) => {
+            Err(refused) => {
+                let (file, error) = *refused;
                 self.write_file(from, Some(file))?;
                 Err(error)
             }

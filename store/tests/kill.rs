@@ -56,7 +56,11 @@ fn line(writer: u8, number: u64) -> Vec<u8> {
 
 /// A picture that is replaced at every so many lines; larger than what travels in the record every other time.
 fn picture(writer: u8, number: u64) -> Vec<u8> {
-    let len = if number % 20 == 0 { 90_000 } else { 9_000 };
+    let len = if number.is_multiple_of(20) {
+        90_000
+    } else {
+        9_000
+    };
     (0..len)
         .map(|at| (at as u64 * number + u64::from(writer)) as u8)
         .collect()
@@ -101,7 +105,7 @@ fn write(store: &dyn Store, writer: u8) {
     let mut number = record.map_or(0, |record| record.executed_through);
     loop {
         number += 1;
-        if number % 7 == 0 {
+        if number.is_multiple_of(7) {
             let client = ClientId([writer; 16]);
             if let UploadState::Open(mut upload) = store
                 .open_upload(client, number, Announced::default())
@@ -117,11 +121,11 @@ fn write(store: &dyn Store, writer: u8) {
         let mut t = store.begin();
         t.append(&file(writer), &Blob::from_bytes(line(writer, number)))
             .unwrap();
-        if number % 7 == 0 {
+        if number.is_multiple_of(7) {
             let upload = store.upload(ClientId([writer; 16]), number).unwrap();
             t.put(&picture_path(writer), &upload, "image", vec![])
                 .unwrap();
-        } else if number % 5 == 0 {
+        } else if number.is_multiple_of(5) {
             t.put(
                 &picture_path(writer),
                 &Blob::from_bytes(picture(writer, number)),
@@ -144,7 +148,7 @@ fn write(store: &dyn Store, writer: u8) {
             .lock()
             .write_all(format!("{writer} {number}\n").as_bytes())
             .unwrap();
-        if number % 50 == 0 {
+        if number.is_multiple_of(50) {
             store.confirm(ClientId([writer; 16]), number - 25, &[]);
         }
     }
@@ -206,7 +210,7 @@ fn look(folder: &Path, acknowledged: &[u64], round: u32) {
         );
         let last = (1..=count)
             .rev()
-            .find(|number| number % 5 == 0 || number % 7 == 0);
+            .find(|number| number.is_multiple_of(5) || number.is_multiple_of(7));
         if let Some(number) = last {
             let (entry, blob) = t.open(&picture_path(writer)).unwrap().unwrap();
             let mut found = Vec::new();

@@ -19,6 +19,9 @@ use crate::{
     Transaction, log,
 };
 
+/// What one commit may put into the log.
+const MOST_BYTES: usize = 64 << 20;
+
 /// A file's change with all that its commit does.
 struct FileChange {
     path: MediaPath,
@@ -113,6 +116,17 @@ impl Engine {
         let mut encoded = Vec::with_capacity(256);
         for change in files.iter().map(|file| &file.change).chain(&changes) {
             encode(&mut encoded, change)?;
+        }
+        if encoded.len() > MOST_BYTES {
+            let reason = format!(
+                "one operation changes {} bytes of it; at most {MOST_BYTES} are allowed",
+                encoded.len()
+            );
+            return Err(StoreError::Database {
+                what: "write",
+                reason,
+            }
+            .into());
         }
         let uploads = used_uploads(uploads, &files);
 

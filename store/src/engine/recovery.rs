@@ -102,6 +102,8 @@ impl Engine {
             .clear_staging()
             .map_err(io("clear the staging folder"))
             .map_err(failed)?;
+        engine.prove().map_err(failed)?;
+
         Ok(engine)
     }
 
@@ -148,7 +150,7 @@ impl Engine {
         match body.place.take() {
             // Where the name in `staging/` is gone, it was renamed before.
             Some(from @ Place::Staging(_)) if disk.size(&from)?.is_some() => {
-                disk.rename(&from, &target)?
+                disk.adopt(&from, &target)?;
             }
             Some(_) => {}
             None => {
@@ -199,6 +201,14 @@ impl Engine {
         Tables::mark_suspects(&self.tables.writer(), suspects)
     }
 
+    /// What was found in the record may never have been synced, if the last run was killed in the middle of it. Before
+    /// anything is answered from it, it is.
+    fn prove(&self) -> Result<(), StoreError> {
+        let uptime_ms = self.memory().uptime_ms;
+        Tables::sync(&self.tables.writer(), uptime_ms)?;
+        self.disk.sync_root().map_err(io("sync the data folder"))
+    }
+
     /// Finished uploads whose parts are gone are forgotten.
     fn check_parts(&self) {
         let mut memory = self.memory();
@@ -235,8 +245,10 @@ impl Engine {
             .memory()
             .uploads
             .iter()
+            .filter(|(_, slot)| !matches!(slot.stage, Stage::Consumed { .. }))
             .map(|(_, slot)| (*slot.part).to_owned())
             .collect();
+
         for name in self.disk.staged_names()? {
             if !parts.contains(&name) {
                 self.disk.remove(&Place::Staging(name.into()))?;

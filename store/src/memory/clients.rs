@@ -25,6 +25,9 @@ pub(crate) struct Client {
     pub(crate) wrote: bool,
 }
 
+/// A client with its name.
+pub(crate) type ClientRow = (ClientId, Client);
+
 /// An operation whose reply is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
@@ -64,12 +67,20 @@ impl Client {
     fn confirm(&mut self, through: u64, also: &[u64]) -> Vec<(u64, Kept)> {
         self.confirmed_through = self.confirmed_through.max(through);
         let through = self.confirmed_through;
-        self.confirmed_also
-            .extend(also.iter().filter(|number| **number > through));
+        let kept = &self.kept;
+        let known = also
+            .iter()
+            .filter(|number| **number > through && kept.contains_key(number));
+        self.confirmed_also.extend(known);
         self.confirmed_also.retain(|number| *number > through);
         let also = &self.confirmed_also;
         let is_gone = |number: &u64, _: &mut Kept| *number <= through || also.contains(number);
-        self.kept.extract_if(.., is_gone).collect()
+        let gone = self.kept.extract_if(.., is_gone).collect();
+        // Of a client that never moves its `through`, the oldest are forgotten: they are `Lost` then, and never run.
+        while self.confirmed_also.len() > MOST_ALSO {
+            self.confirmed_also.pop_first();
+        }
+        gone
     }
 
     /// Whether the reply of this request was confirmed.
@@ -77,6 +88,9 @@ impl Client {
         number <= self.confirmed_through || self.confirmed_also.contains(&number)
     }
 }
+
+/// Numbers that are confirmed by themselves, at most.
+const MOST_ALSO: usize = 4096;
 
 /// All clients that are remembered.
 #[derive(Default)]
@@ -150,10 +164,7 @@ impl Clients {
     }
 
     /// What a fold of the commits up to `through` is to write: rows, and replies that go.
-    pub(crate) fn marks(
-        &self,
-        through: Position,
-    ) -> (Vec<(ClientId, Client)>, Vec<(ClientId, u64)>) {
+    pub(crate) fn marks(&self, through: Position) -> (Vec<ClientRow>, Vec<(ClientId, u64)>) {
         let row = |client: &ClientId| {
             Some((
                 *client,
@@ -171,7 +182,7 @@ impl Clients {
     }
 
     /// A fold has written these.
-    pub(crate) fn unmark(&mut self, clients: &[(ClientId, Client)], replies: &[(ClientId, u64)]) {
+    pub(crate) fn unmark(&mut self, clients: &[ClientRow], replies: &[(ClientId, u64)]) {
         for (client, written) in clients {
             let now = self.all.get(client);
             if now.is_none_or(|now| {
@@ -245,13 +256,24 @@ mod tests {
 
     #[test]
     fn confirmations_never_go_back_and_do_not_pile_up() {
-        let mut client = Client::default();
-        client.confirm(5, &[9, 7, 3]);
+        let mut client = Client {
+            executed_through: 9_000,
+            kept: (1..=9_000).map(kept).collect(),
+            ..Client::default()
+        };
+        client.confirm(5, &[9, 7, 3, 9_999]);
         assert_eq!(client.confirmed_also, BTreeSet::from([7, 9]));
         client.confirm(2, &[]);
         assert_eq!(client.confirmed_through, 5);
         client.confirm(8, &[]);
         assert_eq!(client.confirmed_also, BTreeSet::from([9]));
+        for number in 10..=9_000 {
+            client.confirm(0, &[number]);
+        }
+        assert_eq!(client.confirmed_also.len(), MOST_ALSO);
+        assert_eq!(client.kept.len(), 0);
+        assert_eq!(client.known(10, DIGEST), Known::Lost);
+        assert_eq!(client.known(9_000, DIGEST), Known::Confirmed);
     }
 
     #[test]

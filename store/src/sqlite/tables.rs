@@ -281,6 +281,16 @@ impl Tables {
         })
     }
 
+    /// Everything that was written before is on disk afterwards, whoever wrote it. *Blocking*.
+    pub(crate) fn sync(writer: &Connection, uptime_ms: u64) -> Result<(), StoreError> {
+        rows::set_meta(writer, rows::UPTIME, &uptime_ms.to_le_bytes()).map_err(|error| {
+            StoreError::Database {
+                what: "sync",
+                reason: error.to_string(),
+            }
+        })
+    }
+
     /// These files are not served until they are stored again. *Blocking*.
     pub(crate) fn mark_suspects(
         writer: &Connection,

@@ -393,7 +393,12 @@ fn large_appends_and_overwrites_are_built_anew_and_keep_the_rest() {
     store.wait(store.commit(t, None).unwrap()).block().unwrap();
     assert_eq!(read(&store, "a").unwrap().len(), expected.len() + 500_000);
     assert_eq!(folder.plain("a").unwrap().len(), expected.len() + 500_000);
-    assert_eq!(folder.staged(), 0);
+    store.close().unwrap();
+    assert_eq!(
+        folder.staged(),
+        0,
+        "the staged names go once the folders are synced"
+    );
 }
 
 #[test]

@@ -190,7 +190,7 @@ impl DraftFile {
     }
 
     /// The same file, ready to be committed under another path. Comes back with the error where that fails.
-    pub(super) fn moved(mut self, view: &dyn View) -> Result<Self, (Self, StoreError)> {
+    pub(super) fn moved(mut self, view: &dyn View) -> Result<Self, Box<(Self, StoreError)>> {
         let DraftContent::Stored { state, blob } = &self.content else {
             return Ok(self);
         };
@@ -214,7 +214,7 @@ impl DraftFile {
             Ok(link) => link.as_ref().and_then(Claim::take),
             Err(error) => {
                 drop(body);
-                return Err((self, error));
+                return Err(Box::new((self, error)));
             }
         };
         drop(body);
