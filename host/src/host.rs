@@ -57,6 +57,7 @@ fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> StartEr
 /// Runs until a signal.
 pub(crate) fn run(args: &Args) -> Result<(), StartError> {
     let settings = args.settings()?;
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("host")
@@ -166,6 +167,20 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         let _ = std::fs::remove_file(file);
     }
     Ok(())
+}
+
+/// Every blob that a reply named, every upload and every connection is an open file: the usual 1,024 are soon used up.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = limit.maximum.unwrap_or(u64::MAX).min(1 << 16);
+    let wider = Rlimit {
+        current: Some(most),
+        maximum: limit.maximum,
+    };
+    if limit.current.is_some_and(|now| now < most) && setrlimit(Resource::Nofile, wider).is_err() {
+        tracing::debug!("the limit of open files stays as it is");
+    }
 }
 
 fn store_settings(settings: &Settings) -> StoreSettings {

@@ -30,10 +30,7 @@ impl Guest {
 
     fn stage_for_music(&mut self, effect: Effect) -> Answer<()> {
         Ok(match self.music() {
-            Some(_) => {
-                self.work.effects.push(effect);
-                Ok(())
-            }
+            Some(_) => self.work.stage(effect),
             None => Err(failure::nothing_playing()),
         })
     }
@@ -71,12 +68,11 @@ impl Host for Guest {
             paused: false,
             token: self.services.device.new_token(),
         };
-        self.work.effects.push(Effect::Play {
+        Ok(self.work.stage(Effect::Play {
             music,
             bytes,
             start_at: Duration::ZERO,
-        });
-        Ok(Ok(()))
+        }))
     }
 
     fn pause(&mut self) -> Answer<()> {
@@ -105,8 +101,7 @@ impl Host for Guest {
                 "volume must be 0.0 to 1.0, got {volume}"
             ))));
         }
-        self.work.effects.push(Effect::Volume(volume));
-        Ok(Ok(()))
+        Ok(self.work.stage(Effect::Volume(volume)))
     }
 }
 

@@ -72,8 +72,7 @@ impl Host for Guest {
                 "no session {session} is present"
             ))));
         }
-        self.work.effects.push(Effect::Push { session, op, args });
-        Ok(Ok(()))
+        Ok(self.work.stage(Effect::Push { session, op, args }))
     }
 
     fn call(&mut self, _: u64, _: String, _: Values, _: u64, _: String) -> Answer<()> {

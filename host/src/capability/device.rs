@@ -133,8 +133,9 @@ impl Device {
         }
         self.change(|now| {
             for effect in effects {
-                if let Some(before) = now.state.apply(effect) {
-                    now.before = Some(before);
+                let before = now.state.apply(effect);
+                if matches!(effect, Effect::Play { .. } | Effect::Stop) {
+                    now.before = before;
                 }
             }
         });

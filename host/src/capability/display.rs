@@ -24,17 +24,14 @@ pub struct Animation {
     height: u32,
     loops: u32,
     frames: Vec<(Vec<u8>, Duration)>,
-    bytes: usize,
 }
 
 /// A side of what a plugin draws, in pixels.
 const MAX_SIDE: u32 = 4096;
-/// Pixels that one operation may hold for the screen.
-const MAX_STAGED_BYTES: usize = 16 << 20;
 
 impl Guest {
-    fn stage_scene(&mut self, picture: Picture, shown: Option<Shown>) {
-        self.work.effects.push(Effect::Scene { picture, shown });
+    fn stage_scene(&mut self, picture: Picture, shown: Option<Shown>) -> Result<(), Failure> {
+        self.work.stage(Effect::Scene { picture, shown })
     }
 
     fn open_media(&mut self, at: &str) -> Answer<pixelboy_store::Blob> {
@@ -90,8 +87,8 @@ impl Host for Guest {
     }
 
     fn show(&mut self, at: String) -> Answer<()> {
-        Ok(self.media(&at)?.map(|bytes| {
-            self.stage_scene(Picture::Still(bytes), Some(shown("picture", Some(at))));
+        Ok(self.media(&at)?.and_then(|bytes| {
+            self.stage_scene(Picture::Still(bytes), Some(shown("picture", Some(at))))
         }))
     }
 
@@ -102,20 +99,16 @@ impl Host for Guest {
                 "fps must be {least} to {most}, got {fps}"
             ))));
         }
-        Ok(self.media(&at)?.map(|bytes| {
+        Ok(self.media(&at)?.and_then(|bytes| {
             let mut shown = shown("animation", Some(at));
             shown.millifps = fps.map(|fps| (fps * 1000.0) as u64);
             shown.loops = loops;
-            self.stage_scene(Picture::Moving { bytes, fps, loops }, Some(shown));
+            self.stage_scene(Picture::Moving { bytes, fps, loops }, Some(shown))
         }))
     }
 
     fn draw(&mut self, width: u32, height: u32, rgba: Vec<u8>) -> Answer<()> {
-        let staged: usize = self.work.effects.iter().map(Effect::staged_bytes).sum();
-        if staged + rgba.len() > MAX_STAGED_BYTES {
-            return Ok(Err(too_many_pixels()));
-        }
-        Ok(check_pixels(width, height, &rgba).map(|()| {
+        Ok(check_pixels(width, height, &rgba).and_then(|()| {
             self.stage_scene(
                 Picture::Pixels {
                     width,
@@ -123,7 +116,7 @@ impl Host for Guest {
                     rgba,
                 },
                 Some(shown("pixels", None)),
-            );
+            )
         }))
     }
 
@@ -133,12 +126,10 @@ impl Host for Guest {
             height,
             loops,
             frames,
-            ..
         } = self.table.delete(animation)?;
         if frames.is_empty() {
-            return Ok(Err(failure::bad_arguments(
-                "an animation needs at least one frame".to_owned(),
-            )));
+            let none = "an animation needs at least one frame";
+            return Ok(Err(failure::bad_arguments(none)));
         }
         let picture = Picture::Frames {
             width,
@@ -146,26 +137,17 @@ impl Host for Guest {
             frames,
             loops,
         };
-        self.stage_scene(picture, Some(shown("animation", None)));
-        Ok(Ok(()))
+        Ok(self.stage_scene(picture, Some(shown("animation", None))))
     }
 
     fn clear(&mut self) -> Answer<()> {
-        self.stage_scene(Picture::Clear, None);
-        Ok(Ok(()))
+        Ok(self.stage_scene(Picture::Clear, None))
     }
 
     fn shown(&mut self) -> wasmtime::Result<Option<(String, Option<String>)>> {
         let state = self.services.device.state_after(&self.work.effects);
         Ok(state.shown.map(|shown| (shown.kind, shown.path)))
     }
-}
-
-fn too_many_pixels() -> Failure {
-    failure::too_large(format!(
-        "one operation may hand over {} MiB of pixels; show a stored file instead",
-        MAX_STAGED_BYTES >> 20
-    ))
 }
 
 impl HostAnimation for Guest {
@@ -180,23 +162,18 @@ impl HostAnimation for Guest {
             height,
             loops,
             frames: Vec::new(),
-            bytes: 0,
         })?)
     }
 
     fn frame(&mut self, this: Resource<Animation>, rgba: Vec<u8>, duration_ms: u32) -> Answer<()> {
         let animation = self.table.get_mut(&this)?;
-        if let Err(failure) = check_pixels(animation.width, animation.height, &rgba) {
-            return Ok(Err(failure));
-        }
-        if animation.bytes + rgba.len() > MAX_STAGED_BYTES {
-            return Ok(Err(too_many_pixels()));
-        }
-        animation.bytes += rgba.len();
-        animation
-            .frames
-            .push((rgba, Duration::from_millis(u64::from(duration_ms))));
-        Ok(Ok(()))
+        let checked = check_pixels(animation.width, animation.height, &rgba)
+            .and_then(|()| self.work.hold(rgba.len()));
+        Ok(checked.map(|()| {
+            animation
+                .frames
+                .push((rgba, Duration::from_millis(u64::from(duration_ms))));
+        }))
     }
 
     fn drop(&mut self, this: Resource<Animation>) -> wasmtime::Result<()> {

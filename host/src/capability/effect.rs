@@ -77,10 +77,32 @@ impl Effect {
             Self::Scene {
                 picture: Picture::Frames { frames, .. },
                 ..
-            } => frames.iter().map(|(rgba, _)| rgba.len()).sum(),
+            } => frames
+                .iter()
+                .map(|(rgba, _)| rgba.len() + FRAME_BYTES)
+                .sum(),
+            Self::Push { op, args, .. } => op.len() + args.iter().map(value_bytes).sum::<usize>(),
             _ => 0,
         }
     }
+}
+
+/// What a frame costs besides its pixels.
+const FRAME_BYTES: usize = 64;
+
+/// About what a value takes in memory.
+fn value_bytes(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::List(items) => items.iter().map(value_bytes).sum(),
+            Value::Map(items) => items
+                .iter()
+                .map(|(key, item)| key.len() + value_bytes(item))
+                .sum(),
+            _ => 0,
+        }
 }
 
 /// Lets the effect happen, and waits until it has begun.

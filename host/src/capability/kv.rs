@@ -30,6 +30,9 @@ impl Host for Guest {
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Answer<()> {
         let namespace = self.namespace();
+        if let Err(failure) = self.work.hold(key.len() + value.len()) {
+            return Ok(Err(failure));
+        }
         Ok(self
             .work
             .transaction()?

@@ -6,6 +6,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use pixelboy_store::Transaction;
 
 use super::effect::Effect;
+use super::failure;
+use crate::plugin::contract::pixelboy::plugin::types::Failure;
 
 /// Where an operation came from.
 #[derive(Clone, Debug, Default)]
@@ -32,7 +34,15 @@ pub(crate) struct Work {
     /// The operation's random number.
     pub(crate) seed: u64,
     token: Option<u64>,
+    /// Bytes that staged effects and key-value data hold in the host's memory.
+    staged_bytes: usize,
 }
+
+/// Effects of one operation.
+const MAX_EFFECTS: usize = 64;
+
+/// Bytes of pixels, pushes and key-value data that one operation may stage; files do not count, they are on disk.
+const MAX_STAGED_BYTES: usize = 16 << 20;
 
 impl Work {
     /// Work for an operation that begins now.
@@ -52,7 +62,34 @@ impl Work {
             now_ms: now.as_millis() as u64,
             seed: seed(now.as_nanos() as u64),
             token: None,
+            staged_bytes: 0,
         }
+    }
+
+    /// Stages an effect.
+    pub(crate) fn stage(&mut self, effect: Effect) -> Result<(), Failure> {
+        if self.effects.len() >= MAX_EFFECTS {
+            return Err(failure::too_large(format!(
+                "an operation may ask for {MAX_EFFECTS} effects; an animation is one"
+            )));
+        }
+        self.hold(effect.staged_bytes())?;
+        self.effects.push(effect);
+        Ok(())
+    }
+
+    /// Counts bytes that wait in memory for the commit.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), Failure> {
+        let held = self.staged_bytes.saturating_add(bytes);
+        if held > MAX_STAGED_BYTES {
+            let most = MAX_STAGED_BYTES >> 20;
+            let advice = "store it as a file, with a writer";
+            return Err(failure::too_large(format!(
+                "an operation may stage {most} MiB of pixels and data; {advice}"
+            )));
+        }
+        self.staged_bytes = held;
+        Ok(())
     }
 
     /// The operation's token for a later answer.

@@ -6,37 +6,59 @@ use std::sync::Arc;
 
 use pixelboy_protocol::{Code, Failure};
 use pixelboy_store::Position;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::capability::Services;
 use crate::capability::effect::{self, Effect};
 
 /// Where a plugin's effects line up.
 #[derive(Clone)]
-pub(crate) struct Lane(mpsc::UnboundedSender<Release>);
+pub(crate) struct Lane {
+    releases: mpsc::UnboundedSender<Release>,
+    places: Arc<Semaphore>,
+}
+
+/// Operations whose effects may wait; the next one waits with them, before its guest is entered.
+const PLACES: usize = 16;
+
+/// An operation's place in the lane.
+pub(crate) struct Place(
+    #[expect(dead_code, reason = "frees the place when it is dropped")] OwnedSemaphorePermit,
+);
 
 struct Release {
     after: Position,
     effects: Vec<Effect>,
     begun: oneshot::Sender<Result<(), Failure>>,
+    place: Option<Place>,
 }
 
 impl Lane {
     /// Starts a lane; it ends with its last handle.
     pub(crate) fn start(services: Arc<Services>) -> Self {
-        let (lane, mut releases) = mpsc::unbounded_channel::<Release>();
+        let (lane, mut waiting) = mpsc::unbounded_channel::<Release>();
         tokio::spawn(async move {
             while let Some(Release {
                 after,
                 effects,
                 begun,
-            }) = releases.recv().await
+                place,
+            }) = waiting.recv().await
             {
                 // Nobody may be waiting any more; the effect is released all the same.
                 let _ = begun.send(release(after, effects, &services).await);
+                drop(place);
             }
         });
-        Self(lane)
+        Self {
+            releases: lane,
+            places: Arc::new(Semaphore::new(PLACES)),
+        }
+    }
+
+    /// Waits for a place, so that a device that is stuck holds up its plugin instead of filling the memory.
+    pub(crate) async fn place(&self) -> Option<Place> {
+        self.places.clone().acquire_owned().await.ok().map(Place)
     }
 
     /// Lines effects up; the answer comes when they have begun, or says why one did not.
@@ -44,13 +66,15 @@ impl Lane {
         &self,
         after: Position,
         effects: Vec<Effect>,
+        place: Option<Place>,
     ) -> oneshot::Receiver<Result<(), Failure>> {
         let (begun, answer) = oneshot::channel();
         // A closed lane drops the sender, which the receiver takes for a failure.
-        let _ = self.0.send(Release {
+        let _ = self.releases.send(Release {
             after,
             effects,
             begun,
+            place,
         });
         answer
     }

@@ -30,6 +30,24 @@ pub(crate) struct Outbox {
     room: Notify,
 }
 
+/// The place of one chunk; free again when it is dropped unused.
+pub(crate) struct Room<'a>(&'a Outbox);
+
+impl Room<'_> {
+    /// Hands over an encoded data frame.
+    pub(crate) fn send(self, frame: Vec<u8>) {
+        self.0.queue().chunk = Some(frame);
+        self.0.flush();
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.0.queue().reserved = false;
+        self.0.room.notify_waiters();
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     /// Being sent: whole frames, from `sent` on.
@@ -37,6 +55,10 @@ struct Queue {
     sent: usize,
     control: Vec<u8>,
     chunk: Option<Vec<u8>>,
+    /// Somebody is about to hand over a chunk.
+    reserved: bool,
+    /// Welcome was queued: what nobody asked for may follow.
+    welcomed: bool,
     /// After what is queued nothing more is taken.
     ending: bool,
     /// The wire is gone.
@@ -83,8 +105,12 @@ impl Outbox {
 
     /// Queues a frame that may be lost. False: it was.
     pub(crate) fn send_if_room(&self, frame: impl Into<Frame<'static>>) -> bool {
-        if self.queue().control.len() > MAX_PUSH_BYTES {
-            return false;
+        {
+            let queue = self.queue();
+            let over = queue.broken || queue.ending || !queue.welcomed;
+            if over || queue.control.len() > MAX_PUSH_BYTES {
+                return false;
+            }
         }
         self.send(frame);
         true
@@ -105,27 +131,28 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
-    /// Waits until a chunk may be handed over; false when the connection is over.
-    pub(crate) async fn room(&self) -> bool {
+    /// Waits for the one place of a chunk; none when the connection is over.
+    pub(crate) async fn room(&self) -> Option<Room<'_>> {
         loop {
             let room = self.room.notified();
             {
-                let queue = self.queue();
+                let mut queue = self.queue();
                 if queue.broken || queue.ending {
-                    return false;
+                    return None;
                 }
-                if queue.chunk.is_none() {
-                    return true;
+                if queue.chunk.is_none() && !queue.reserved {
+                    queue.reserved = true;
+                    return Some(Room(self));
                 }
             }
             room.await;
         }
     }
 
-    /// Hands over an encoded data frame; only after `room`.
-    pub(crate) fn send_chunk(&self, frame: Vec<u8>) {
-        self.queue().chunk = Some(frame);
-        self.flush();
+    /// Queues Welcome: from now on pushes may follow.
+    pub(crate) fn welcome(&self, frame: impl Into<Frame<'static>>) {
+        self.send(frame);
+        self.queue().welcomed = true;
     }
 
     /// Sends what can be sent now; the rest goes when the wire is writable.
@@ -195,7 +222,12 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        reason = "tests"
+    )]
     use std::sync::Arc;
 
     use pixelboy_protocol::{Data, FrameReader, Kind, Ping};
@@ -235,6 +267,30 @@ mod tests {
         kinds
     }
 
+    /// What a future gives that need not wait.
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            std::task::Poll::Ready(value) => value,
+            std::task::Poll::Pending => panic!("it waits"),
+        }
+    }
+
+    #[test]
+    fn the_place_of_a_chunk_is_given_to_one_at_a_time() {
+        let slow = Arc::new(Slow {
+            sent: Mutex::default(),
+            budget: Mutex::new(usize::MAX),
+        });
+        let outbox = Outbox::new(Box::new(Handle(slow)));
+        let first = now(outbox.room());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut second = std::pin::pin!(outbox.room());
+        assert!(second.as_mut().poll(&mut context).is_pending());
+        drop(first);
+        assert!(second.as_mut().poll(&mut context).is_ready());
+    }
+
     #[test]
     fn control_frames_pass_waiting_chunks_but_never_split_one() {
         let slow = Arc::new(Slow {
@@ -247,8 +303,10 @@ mod tests {
             Data::new(1, offset, &[9; 50]).encode(&mut frame).unwrap();
             frame
         };
-        outbox.send_chunk(chunk(0));
-        outbox.send_chunk(chunk(50));
+        // The first is being sent, the second waits.
+        let hand_over = |frame| now(outbox.room()).unwrap().send(frame);
+        hand_over(chunk(0));
+        hand_over(chunk(50));
         outbox.send(Ping { token: 1 });
         assert!(outbox.is_waiting());
         *slow.budget.lock().unwrap() = usize::MAX;

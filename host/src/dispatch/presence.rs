@@ -103,8 +103,8 @@ pub(crate) struct Presence {
     to_be_durable: VecDeque<Settling>,
     /// Wait for a device to begin, which may take longer.
     to_begin: VecDeque<Settling>,
-    /// `cc`, answered after everything before it.
-    closing: Option<u64>,
+    /// `cc`, answered after everything before it: its number, and the connection that asked.
+    closing: Option<(u64, u64)>,
     link: Option<Link>,
     session: Option<Session>,
     blobs: Arc<Blobs>,
@@ -251,7 +251,9 @@ impl Presence {
                 }
             }
             Message::Operation(connection, operation, confirmed) => {
-                if self.is_linked(connection) {
+                // What follows `cc` is not read.
+                let closing = self.closing.is_some_and(|(_, asked)| asked == connection);
+                if self.is_linked(connection) && !closing {
                     self.note_activity();
                     self.confirm(confirmed, &[]);
                     self.receive(operation);
@@ -304,13 +306,14 @@ impl Presence {
                 self.dispatch.settings.receive_timeout,
                 now,
             );
-            let seat = outbox.clone();
-            self.dispatch.services.audience.join(
-                session.number,
-                Arc::new(move |push: Push| seat.send_if_room(push)),
-            );
             self.session = Some(session);
             self.set_present(true);
+        }
+        if let Some(session) = &self.session {
+            // Pushes go to the connection of now.
+            let seat = outbox.clone();
+            let seat = Arc::new(move |push: Push| seat.send_if_room(push));
+            self.dispatch.services.audience.join(session.number, seat);
         }
         self.grace = None;
         let confirmed = lowest_unconfirmed.saturating_sub(1);
@@ -364,13 +367,19 @@ impl Presence {
                 &format!("a reply was confirmed that was never asked for; the highest number is {received}"),
             );
         }
+        // Only what is known of: the store keeps what it is told.
+        let answered = |number: &u64| {
+            let kept = self.record.find(*number);
+            *number > through && kept.is_some_and(|kept| matches!(kept.state, State::Done { .. }))
+        };
+        let also: Vec<u64> = also.iter().copied().filter(answered).collect();
         if through > self.record.confirmed_through || !also.is_empty() {
             self.dispatch
                 .services
                 .store
-                .confirm(self.client, through, also);
+                .confirm(self.client, through, &also);
         }
-        self.record.confirm(through, also);
+        self.record.confirm(through, &also);
     }
 
     /// A request has arrived: run it later, or say what is known of it.
@@ -486,9 +495,12 @@ impl Presence {
 
     /// Goodbye: what has not begun never will, and nobody waits for an answer.
     fn drop_waiting(&mut self) {
-        self.running = None;
-        self.queue.clear();
-        self.queue_bytes = 0;
+        if let Some(running) = self.running.take() {
+            self.record.forget(running.number);
+        }
+        while let Some(operation) = self.unqueue(0) {
+            self.record.forget(operation.number);
+        }
     }
 
     /// The host stops: what runs goes on, what waits is refused.
@@ -503,6 +515,7 @@ impl Presence {
     /// Starts operations until one has to be waited for.
     fn start_next(&mut self) {
         while self.running.is_none()
+            && self.closing.is_none()
             && (self.record.reply_bytes() as u64) < limits::WINDOW_REPLIES_BYTES
             && let Some(operation) = self.unqueue(0)
         {
@@ -575,7 +588,8 @@ impl Presence {
             }
             HostOp::CloseConnection => {
                 self.drop_waiting();
-                self.closing = Some(number);
+                let connection = self.link.as_ref().map_or(0, |link| link.connection);
+                self.closing = Some((number, connection));
                 return;
             }
         };
@@ -691,10 +705,13 @@ impl Presence {
         if self.is_busy() {
             return;
         }
-        if let Some(number) = self.closing.take() {
+        if let Some((number, connection)) = self.closing.take() {
             self.tell(number, None, run::encode(&Outcome::Done(vec![])), false);
-            self.close_link(Code::Closed, "closed as asked");
-            self.end_session();
+            // One that connected meanwhile did not ask.
+            if self.link.is_none() || self.is_linked(connection) {
+                self.close_link(Code::Closed, "closed as asked");
+                self.end_session();
+            }
         }
     }
 

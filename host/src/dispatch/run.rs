@@ -18,6 +18,7 @@ use wasmtime::component::Resource;
 
 use super::blobs::Blobs;
 use super::board::{Handler, Row, Serving};
+use super::lane::Place;
 use super::operation::{EncodedOutcome, Operation};
 use super::{Dispatch, lane};
 use crate::capability::Guest;
@@ -213,6 +214,7 @@ impl Call<'_> {
 
     async fn once(&self, turn: &mut Turn<'_>, args: Vec<Value>) -> Result<Ran, Again> {
         let version = &self.serving.version;
+        let place = self.serving.lane.place().await;
         let store = &self.context.dispatch.services.store;
         let transaction = store.begin();
         let mut work = Work::begin(
@@ -242,7 +244,7 @@ impl Call<'_> {
             Ok((_, Err(fault))) => return Err(self.fault(turn, &fault).into()),
             Err(_) => return Err(self.too_slow(turn, version.wall_limit()).into()),
         };
-        let ran = self.conclude(&mut instance, work, answer).await;
+        let ran = self.conclude(&mut instance, work, answer, place).await;
         turn.give_back(version, instance);
         ran
     }
@@ -299,6 +301,7 @@ impl Call<'_> {
         instance: &mut Instance,
         mut work: Work,
         answer: Result<types::Outcome, types::Failure>,
+        place: Option<Place>,
     ) -> Result<Ran, Again> {
         let values = match answer {
             Ok(types::Outcome::Done(values)) => values,
@@ -343,7 +346,7 @@ impl Call<'_> {
             None
         } else {
             services.device.commit(&work.effects);
-            Some(self.serving.lane.line_up(after, work.effects))
+            Some(self.serving.lane.line_up(after, work.effects, place))
         };
         Ok(Ran {
             outcome,

@@ -263,7 +263,7 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
             table: dispatch.board.now().digest,
             host: concat!("pixelboyd ", env!("CARGO_PKG_VERSION")).to_owned(),
         };
-        outbox.send(welcome);
+        outbox.welcome(welcome);
         let connection = Connection {
             number,
             inbox,
@@ -308,6 +308,10 @@ impl Connection {
         loop {
             if let ControlFlow::Break(end) = self.take_frames(reading) {
                 return end;
+            }
+            // Fenced, or done: a peer that never stops sending is not served on.
+            if self.outbox.is_over() {
+                return None;
             }
             tokio::select! {
                 biased;

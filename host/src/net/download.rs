@@ -165,14 +165,14 @@ impl Sending {
                     "the file is shorter than it should be",
                 ));
             }
-            if !self.outbox.room().await {
-                return Ok(());
-            }
             let mut frame = Vec::with_capacity(chunk.len() + 32);
             Data::new(self.transfer, self.offset, &chunk)
                 .encode(&mut frame)
                 .map_err(std::io::Error::other)?;
-            self.outbox.send_chunk(frame);
+            let Some(room) = self.outbox.room().await else {
+                return Ok(());
+            };
+            room.send(frame);
             self.offset += chunk.len() as u64;
             self.activity.note(Instant::now());
         }
@@ -182,7 +182,7 @@ impl Sending {
             None => blob::blocking(move || blob.sha256()).await?.0,
         };
         // Behind the last chunk.
-        if self.outbox.room().await {
+        if self.outbox.room().await.is_some() {
             self.outbox.send(Finish {
                 transfer: self.transfer,
                 length,

@@ -43,6 +43,8 @@ pub(super) struct Uploads {
 struct Moving {
     pieces: Sender<Piece>,
     state: Arc<Shared>,
+    /// Nothing more is taken.
+    finished: bool,
 }
 
 /// What connection and thread both know.
@@ -115,6 +117,7 @@ impl Uploads {
             Moving {
                 pieces,
                 state: state.clone(),
+                finished: false,
             },
         );
         let work = Work {
@@ -153,12 +156,18 @@ impl Uploads {
             return Ok(());
         }
         self.activity.note(Instant::now());
+        if moving.finished {
+            return Ok(());
+        }
         let bad = |what: String| Err((Code::BadChunk, format!("upload {}: {what}", data.transfer)));
         if data.offset != next {
             return bad(format!(
                 "the next chunk must lie at {next}, got {}",
                 data.offset
             ));
+        }
+        if data.chunk.is_empty() {
+            return bad("an empty chunk".into());
         }
         let end = next + data.chunk.len() as u64;
         let limit = moving.state.limit.load(Ordering::Acquire);
@@ -179,7 +188,11 @@ impl Uploads {
     /// All chunks came.
     pub(super) fn finish(&mut self, finish: Finish) {
         self.activity.note(Instant::now());
-        if let Some(moving) = self.moving.get(&finish.transfer) {
+        if let Some(moving) = self.moving.get_mut(&finish.transfer)
+            && !moving.finished
+            && moving.state.next.load(Ordering::Acquire) != u64::MAX
+        {
+            moving.finished = true;
             let _ = moving.pieces.send(Piece::Finish(finish));
         }
     }

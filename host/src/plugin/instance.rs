@@ -17,6 +17,15 @@ use crate::capability::work::Work;
 use crate::capability::{Guest, Identity, Services};
 use crate::config::Limits;
 
+/// What a component may be made of; one completed by the host has one memory, two tables and four instances.
+const MAX_MEMORIES: usize = 2;
+const MAX_TABLES: usize = 8;
+const MAX_TABLE_ELEMENTS: usize = 64 << 10;
+const MAX_INSTANCES: usize = 32;
+
+/// Handles that a guest may hold at a time; each may keep a file open.
+const MAX_HANDLES: usize = 256;
+
 /// A guest ready for a call.
 pub(crate) struct Instance {
     store: Store<Guest>,
@@ -49,10 +58,16 @@ impl Instance {
         services: Arc<Services>,
         limits: &Limits,
     ) -> Result<Self, Fault> {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
         let guest = Guest {
-            table: ResourceTable::new(),
+            table,
             limits: StoreLimitsBuilder::new()
                 .memory_size((limits.memory_mib as usize) << 20)
+                .memories(MAX_MEMORIES)
+                .tables(MAX_TABLES)
+                .table_elements(MAX_TABLE_ELEMENTS)
+                .instances(MAX_INSTANCES)
                 .trap_on_grow_failure(true)
                 .build(),
             identity,

@@ -124,7 +124,7 @@ impl DraftRow {
             if entry.args.len() >= MAX_ARGUMENTS {
                 return Err(format!("more than {MAX_ARGUMENTS} arguments"));
             }
-            let mut arg = ArgEntry::new(&name, known, &short(doc));
+            let mut arg = ArgEntry::new(&short(name), known, &short(doc));
             arg.default = default;
             entry.args.push(arg);
             Ok(())
@@ -189,7 +189,7 @@ impl calls::HostManifest for Guest {
         this: Resource<Draft>,
         name: String,
     ) -> wasmtime::Result<Resource<DraftRow>> {
-        let row = DraftRow::new(name);
+        let row = DraftRow::new(short(name));
         let draft = self.table.get_mut(&this)?;
         if draft.rows.len() <= MAX_OPCODES {
             draft.rows.push(row.clone());
