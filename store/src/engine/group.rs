@@ -116,7 +116,8 @@ impl Group {
             && self.staged.load(Ordering::Relaxed) == 0
     }
 
-    fn took(&self, sync: Duration) {
+    /// A sync took so long.
+    pub(super) fn took(&self, sync: Duration) {
         let now = u64::try_from(sync.as_nanos()).unwrap_or(u64::MAX);
         let before = self.sync_ns.load(Ordering::Relaxed);
         let average = if before == 0 {
@@ -178,10 +179,10 @@ impl Engine {
         self.tables.writer()
     }
 
-    /// As if syncs took long.
+    /// As if syncs took this long.
     #[cfg(test)]
-    pub(crate) fn pretend_slow(&self) {
-        self.group.sync_ns.store(u64::MAX, Ordering::Relaxed);
+    pub(crate) fn pretend_sync(&self, nanos: u64) {
+        self.group.sync_ns.store(nanos, Ordering::Relaxed);
     }
 
     /// One step of waiting. `slot`: the waiter's own number once it is registered.

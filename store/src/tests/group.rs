@@ -73,6 +73,7 @@ fn a_waiter_that_is_dropped_leaves_its_turn_to_another() {
     let folder = Folder::new();
     let store = folder.open();
     let position = commit(&store, None, |t| stage_append(t, "a", b"1")).unwrap();
+    store.engine().pretend_sync(1);
     let wakes = [(); 2].map(|()| Arc::new(Count(0.into())));
     let wakers = wakes.clone().map(Waker::from);
     let held = store.engine().hold_writer();
@@ -113,7 +114,7 @@ fn a_waiter_that_is_dropped_leaves_its_turn_to_another() {
 fn a_slow_disk_is_left_to_the_committer_thread() {
     let folder = Folder::new();
     let store = folder.open();
-    store.engine().pretend_slow();
+    store.engine().pretend_sync(u64::MAX);
     let position = commit(&store, None, |t| stage_append(t, "a", b"1")).unwrap();
     let held = store.engine().hold_writer();
     let wake = Arc::new(Count(0.into()));

@@ -326,7 +326,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 400, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_is_what_the_model_is_also_after_it_was_killed(steps in prop::collection::vec(step(), 1..40)) {
