@@ -37,6 +37,9 @@ pub(crate) struct Dispatch {
 /// Uploads that move at a time, on all connections; more wait for their turn.
 pub(crate) const UPLOAD_THREADS: u32 = 128;
 
+/// Of them, one client's.
+pub(crate) const UPLOAD_PLACES: u32 = 64;
+
 /// How sessions begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionSettings {

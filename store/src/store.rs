@@ -134,8 +134,7 @@ pub trait Store: Send + Sync + 'static {
     /// a restart is read and verified.
     ///
     /// # Errors
-    /// [`UploadError::Busy`] where it, or another of the client with the same bytes to come, is open now;
-    /// [`UploadError::NumberReused`], [`UploadError::NoSpace`], [`UploadError::ReadOnly`]; the store's.
+    /// [`UploadError::Busy`] where it is open now; [`UploadError::NumberReused`], [`UploadError::NoSpace`], [`UploadError::ReadOnly`]; the store's.
     fn open_upload(
         &self,
         client: ClientId,

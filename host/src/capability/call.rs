@@ -35,11 +35,11 @@ impl calls::HostCall for Guest {
     }
 
     fn now_ms(&mut self, _: Resource<Call>) -> wasmtime::Result<u64> {
-        Ok(self.work.now_ms)
+        Ok(self.work.now_ms())
     }
 
     fn seed(&mut self, _: Resource<Call>) -> wasmtime::Result<u64> {
-        Ok(self.work.seed)
+        Ok(self.work.seed())
     }
 
     fn token(&mut self, _: Resource<Call>) -> wasmtime::Result<u64> {

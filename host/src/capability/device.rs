@@ -8,6 +8,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use pixelboy_store::Position;
+
 use super::effect::Effect;
 
 /// What is on the screen.
@@ -54,6 +56,8 @@ pub(crate) struct Device {
 
 struct Now {
     state: State,
+    /// The newest commit that it comes from.
+    position: Position,
     /// What played before a piece that may still turn out not to play.
     before: Option<Music>,
 }
@@ -95,6 +99,7 @@ impl Device {
         Self {
             now: Mutex::new(Now {
                 state,
+                position: Position::default(),
                 before: None,
             }),
             tokens: AtomicU64::new(1),
@@ -126,12 +131,21 @@ impl Device {
         state
     }
 
-    /// An operation with these effects has committed.
-    pub(crate) fn commit(&self, effects: &[Effect]) {
+    /// What must be durable before anybody is told of the state.
+    pub(crate) fn position(&self) -> Position {
+        self.now
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .position
+    }
+
+    /// An operation with these effects has committed, and saw everything up to `after`.
+    pub(crate) fn commit(&self, effects: &[Effect], after: Position) {
         if effects.is_empty() {
             return;
         }
         self.change(|now| {
+            now.position = now.position.max(after);
             for effect in effects {
                 let before = now.state.apply(effect);
                 if matches!(effect, Effect::Play { .. } | Effect::Stop) {

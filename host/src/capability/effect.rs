@@ -223,12 +223,26 @@ fn source(bytes: Blob) -> Source {
 }
 
 fn of_display(error: &DisplayError) -> Failure {
-    Failure::new(Code::NoDevice, format!("not shown: {error}"))
+    let code = match error {
+        DisplayError::Read(_) => Code::StorageFailed,
+        DisplayError::UnknownFormat
+        | DisplayError::Decode { .. }
+        | DisplayError::DecoderGaveUp
+        | DisplayError::Empty(_) => Code::UnsupportedMedia,
+        DisplayError::TooLarge { .. } | DisplayError::TooManyFrames { .. } => Code::TooLarge,
+        DisplayError::WrongLength { .. } | DisplayError::FrameRate { .. } => Code::BadArguments,
+        DisplayError::Busy => Code::Busy,
+        _ => Code::NoDevice,
+    };
+    Failure::new(code, format!("not shown: {error}"))
 }
 
 fn of_audio(error: &AudioError) -> Failure {
     let code = match error {
         AudioError::NothingPlaying => Code::NothingPlaying,
+        AudioError::Unplayable(_) => Code::UnsupportedMedia,
+        AudioError::VolumeOutOfRange(_) => Code::BadArguments,
+        AudioError::Superseded | AudioError::Stopped => Code::BadState,
         _ => Code::NoDevice,
     };
     Failure::new(code, error.to_string())

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pixelboy_store::Position;
 use serde::{Deserialize, Serialize};
 
 use super::Services;
@@ -57,7 +58,12 @@ pub(crate) async fn keep(services: Arc<Services>) {
             continue;
         }
         match write(&services, &now) {
-            Ok(()) => last = Some(now),
+            Ok(position) => {
+                // Nobody else waits for it: without this it would be on disk a second later.
+                if services.store.wait(position).await.is_ok() {
+                    last = Some(now);
+                }
+            }
             Err(error) => tracing::warn!(%error, "what is shown and played could not be kept"),
         }
     }
@@ -93,17 +99,18 @@ fn now(services: &Services) -> Kept {
     }
 }
 
-fn write(services: &Services, kept: &Kept) -> Result<(), String> {
+/// Commits the state; durable with the position given.
+fn write(services: &Services, kept: &Kept) -> Result<Position, String> {
     let bytes = postcard::to_allocvec(kept).map_err(|error| error.to_string())?;
     let mut transaction = services.store.begin();
     transaction
         .set_state(KEY, bytes)
         .map_err(|error| error.to_string())?;
-    services
+    let position = services
         .store
         .commit(transaction, None)
-        .map(drop)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    Ok(position)
 }
 
 /// Brings back what was on.
@@ -164,7 +171,7 @@ pub(crate) async fn restore(services: &Services) {
             effects.push(Effect::Pause);
         }
     }
-    services.device.commit(&effects);
+    services.device.commit(&effects, Position::default());
     for effect in effects {
         if let Err(failure) = effect::release(effect, services).await {
             tracing::warn!(why = %failure.message, "something that was on did not come back");

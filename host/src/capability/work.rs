@@ -29,10 +29,8 @@ pub(crate) struct Work {
     pub(crate) caller: Caller,
     /// Until when the client waits.
     pub(crate) deadline: Option<Instant>,
-    /// The operation's clock.
-    pub(crate) now_ms: u64,
-    /// The operation's random number.
-    pub(crate) seed: u64,
+    now_ms: Option<u64>,
+    seed: Option<u64>,
     token: Option<u64>,
     /// Bytes that staged effects and key-value data hold in the host's memory.
     staged_bytes: usize,
@@ -51,16 +49,13 @@ impl Work {
         caller: Caller,
         deadline: Option<Instant>,
     ) -> Self {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
         Self {
             transaction: Some(transaction),
             effects: Vec::new(),
             caller,
             deadline,
-            now_ms: now.as_millis() as u64,
-            seed: seed(now.as_nanos() as u64),
+            now_ms: None,
+            seed: None,
             token: None,
             staged_bytes: 0,
         }
@@ -92,10 +87,24 @@ impl Work {
         Ok(())
     }
 
+    /// The operation's clock: read once, when it is asked for first.
+    pub(crate) fn now_ms(&mut self) -> u64 {
+        let now = || {
+            SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default()
+        };
+        *self.now_ms.get_or_insert_with(|| now().as_millis() as u64)
+    }
+
+    /// The operation's random number.
+    pub(crate) fn seed(&mut self) -> u64 {
+        *self.seed.get_or_insert_with(random)
+    }
+
     /// The operation's token for a later answer.
     pub(crate) fn token(&mut self) -> u64 {
-        let now_nanos = self.now_ms.wrapping_mul(1_000_000);
-        *self.token.get_or_insert_with(|| seed(now_nanos))
+        *self.token.get_or_insert_with(random)
     }
 
     /// The transaction of the operation under way. Outside one (in `describe`) there is nothing to read or write.
@@ -107,12 +116,7 @@ impl Work {
 }
 
 /// A number that differs between operations; for games and jitter, not for secrets.
-fn seed(now_nanos: u64) -> u64 {
+fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
-    use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static KEYS: OnceLock<RandomState> = OnceLock::new();
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    KEYS.get_or_init(RandomState::new)
-        .hash_one((now_nanos, COUNT.fetch_add(1, Ordering::Relaxed)))
+    RandomState::new().hash_one(Instant::now())
 }

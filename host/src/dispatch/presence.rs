@@ -14,9 +14,8 @@ use pixelboy_protocol::{
     Code, Failure, Frame, Outcome, Push, TimeOut, Value, encode_reply_with, limits, match_arguments,
 };
 use pixelboy_store::{Admission, ClientId, OperationId, Position, RequestDigest};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::Dispatch;
 use super::blobs::Blobs;
 use super::board::Handler;
 use super::host_ops::HostOp;
@@ -25,6 +24,7 @@ use super::outbox::Outbox;
 use super::record::{Record, State};
 use super::run::{self, Context, Ran};
 use super::session::{Activity, Idle, Session};
+use super::{Dispatch, UPLOAD_PLACES};
 use crate::capability::work::Caller;
 
 /// What a door tells a presence.
@@ -62,6 +62,8 @@ pub(crate) struct Attached {
     pub(crate) receive_timeout: Duration,
     pub(crate) activity: Activity,
     pub(crate) blobs: Arc<Blobs>,
+    /// Each upload of the client that moves holds one.
+    pub(crate) upload_places: Arc<Semaphore>,
 }
 
 /// The connection that the session has now.
@@ -108,6 +110,7 @@ pub(crate) struct Presence {
     link: Option<Link>,
     session: Option<Session>,
     blobs: Arc<Blobs>,
+    upload_places: Arc<Semaphore>,
     /// When a session without a connection ends.
     grace: Option<Instant>,
     /// When the idle clock is to be looked at.
@@ -160,6 +163,7 @@ impl Presence {
             link: None,
             session: None,
             blobs: Arc::default(),
+            upload_places: Arc::new(Semaphore::new(UPLOAD_PLACES as usize)),
             grace: None,
             alarm: Box::pin(tokio::time::sleep(Duration::ZERO)),
             alarm_set: false,
@@ -174,6 +178,9 @@ impl Presence {
         loop {
             self.start_next();
             self.close_when_done();
+            if self.session.is_none() && !self.is_busy() && self.present.load(Ordering::Acquire) {
+                self.set_present(false);
+            }
             if self.inbox.is_empty() && self.is_finished() {
                 return;
             }
@@ -334,6 +341,7 @@ impl Presence {
                 receive_timeout: session.receive_timeout,
                 activity: session.activity.clone(),
                 blobs: self.blobs.clone(),
+                upload_places: self.upload_places.clone(),
             };
             // A connection that broke meanwhile sends Detach.
             let _ = taken.send(attached);
@@ -569,7 +577,13 @@ impl Presence {
 
     fn run_host_op(&mut self, number: u64, op: HostOp, args: &[Value]) {
         let values = match op {
-            HostOp::Status => vec![super::status::of(&self.dispatch, self.session.as_ref())],
+            HostOp::Status => {
+                // What it tells must be as durable as what it tells of.
+                let after = self.dispatch.services.device.position();
+                let status = super::status::of(&self.dispatch, self.session.as_ref());
+                let outcome = run::encode(&Outcome::Done(vec![status]));
+                return self.when_durable(number, None, outcome, after, false);
+            }
             HostOp::SetReceiveTimeout => {
                 let seconds = match args.first() {
                     Some(Value::Float(seconds)) => *seconds,
@@ -796,7 +810,6 @@ impl Presence {
 
     fn end_session(&mut self) {
         self.grace = None;
-        self.set_present(false);
         if let Some(session) = self.session.take() {
             let services = &self.dispatch.services;
             services.audience.leave(session.number);

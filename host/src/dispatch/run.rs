@@ -4,6 +4,7 @@
 //! A failure, a trap, a limit: nothing of the operation happened.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{
@@ -14,6 +15,7 @@ use pixelboy_store::{
     RequestDigest,
 };
 use tokio::sync::oneshot;
+use tokio::time::error::Elapsed;
 use wasmtime::component::Resource;
 
 use super::blobs::Blobs;
@@ -234,11 +236,8 @@ impl Call<'_> {
             .map_err(|fault| self.fault(turn, &fault))?;
         let entry = &self.row.entry;
         let lower = |guest: &mut Guest| lower(guest, entry, args, &uploads);
-        let handled = tokio::time::timeout(
-            version.wall_limit(),
-            instance.handle(version.engine(), work, &self.row.entry.op, lower),
-        )
-        .await;
+        let handling = instance.handle(version.engine(), work, &self.row.entry.op, lower);
+        let handled = within(version.wall_limit(), handling).await;
         let (work, answer) = match handled {
             Ok((work, Ok(answer))) => (work, answer),
             Ok((_, Err(fault))) => return Err(self.fault(turn, &fault).into()),
@@ -341,11 +340,14 @@ impl Call<'_> {
                 .ran(self.context.client, self.operation.number, transaction);
             None
         };
-        let after = wrote.unwrap_or(saw).max(saw);
+        let mut after = wrote.unwrap_or(saw).max(saw);
+        if self.serving.version.sees_device() {
+            after = after.max(services.device.position());
+        }
         let begun = if work.effects.is_empty() {
             None
         } else {
-            services.device.commit(&work.effects);
+            services.device.commit(&work.effects, after);
             Some(self.serving.lane.line_up(after, work.effects, place))
         };
         Ok(Ran {
@@ -453,6 +455,15 @@ impl Call<'_> {
             found.map_or(Value::Null, |at| held.swap_remove(at).1)
         })
         .map_err(|error| plugin_fault(&error))
+    }
+}
+
+/// As `tokio::time::timeout`, but a future that is ready at once costs no timer.
+async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let mut future = std::pin::pin!(future);
+    match std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
+        Poll::Ready(value) => Ok(value),
+        Poll::Pending => tokio::time::timeout(limit, future).await,
     }
 }
 

@@ -24,6 +24,7 @@ use super::download::Downloads;
 use super::stranger;
 use super::upload::Uploads;
 use super::wire::TcpWire;
+use crate::dispatch::UPLOAD_PLACES;
 use crate::dispatch::operation::Operation;
 use crate::dispatch::outbox::Outbox;
 use crate::dispatch::presence::{Attach, Message};
@@ -35,6 +36,9 @@ const READ_BYTES: usize = limits::CHUNK_BYTES + 64;
 
 /// How long a client may take to take the last bytes and to close.
 const LAST_BYTES_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long a new connection waits for the uploads of the one before it.
+const REST_LIMIT: Duration = Duration::from_secs(1);
 
 /// Why a connection ends: what to tell the client, if anything.
 type End = Option<(Code, String)>;
@@ -248,6 +252,9 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
         let Ok(attached) = attached.await else {
             continue;
         };
+        // What moved on a connection that broke comes to rest first, so that it can go on here.
+        let resting = attached.upload_places.acquire_many(UPLOAD_PLACES);
+        let _ = tokio::time::timeout(REST_LIMIT, resting).await;
         let limits = Limits {
             receive_timeout_ms: attached.receive_timeout.as_millis() as u64,
             session_grace_ms: dispatch.settings.grace.as_millis() as u64,
@@ -273,6 +280,7 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
                 outbox.clone(),
                 attached.activity.clone(),
                 dispatch.upload_threads.clone(),
+                attached.upload_places.clone(),
             ),
             downloads: Downloads::new(
                 attached.blobs.clone(),

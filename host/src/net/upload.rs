@@ -36,6 +36,7 @@ pub(super) struct Uploads {
     outbox: Arc<Outbox>,
     activity: Activity,
     threads: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     moving: HashMap<u64, Moving>,
 }
 
@@ -69,6 +70,7 @@ impl Uploads {
         outbox: Arc<Outbox>,
         activity: Activity,
         threads: Arc<Semaphore>,
+        places: Arc<Semaphore>,
     ) -> Self {
         Self {
             client,
@@ -76,6 +78,7 @@ impl Uploads {
             outbox,
             activity,
             threads,
+            places,
             moving: HashMap::new(),
         }
     }
@@ -132,15 +135,18 @@ impl Uploads {
             state,
             inbox,
         };
-        let threads = self.threads.clone();
+        let (threads, places) = (self.threads.clone(), self.places.clone());
         tokio::spawn(async move {
-            // Never closed.
+            // Neither is ever closed.
+            let Ok(place) = places.acquire_owned().await else {
+                return;
+            };
             let Ok(thread) = threads.acquire_owned().await else {
                 return;
             };
             tokio::task::spawn_blocking(move || {
                 work.run();
-                drop(thread);
+                drop((place, thread));
             });
         });
         Ok(())
@@ -265,14 +271,6 @@ impl Work {
                 Err(UploadError::Busy { .. }) if retries < BUSY_RETRIES => {
                     retries += 1;
                     std::thread::sleep(BUSY_PAUSE);
-                }
-                // The same bytes go on moving under another number: these are sent for themselves.
-                Err(UploadError::Busy { number }) if number != self.transfer => {
-                    let alone = Announced {
-                        sha256: None,
-                        ..self.announced
-                    };
-                    return self.store.open_upload(self.client, self.transfer, alone);
                 }
                 other => return other,
             }

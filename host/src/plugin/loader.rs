@@ -3,7 +3,7 @@
 //! Not here: when to look (`watch`).
 //! A broken file or a clash: the reason is logged once, and told again when it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub(crate) struct Loader {
     serving: BTreeMap<String, Serving>,
     /// What was refused last, so that it is neither tried nor told again before it changes.
     refused: BTreeMap<String, Refusal>,
+    /// Of them, those that only another plugin kept out.
+    clashed: BTreeSet<String>,
     /// Files that are not named in config.toml and were told of.
     not_enabled: Vec<PathBuf>,
 }
@@ -61,6 +63,7 @@ impl Loader {
             folder,
             serving: BTreeMap::new(),
             refused: BTreeMap::new(),
+            clashed: BTreeSet::new(),
             not_enabled: Vec::new(),
         }
     }
@@ -77,6 +80,14 @@ impl Loader {
             self.remove(&name, "config.toml no longer names it", board)
                 .await;
         }
+        // A swap may let one in that was kept out before it, so once more where that may be.
+        for _ in 0..2 {
+            self.go_through(wanted, board).await;
+        }
+        self.tell_not_enabled(wanted);
+    }
+
+    async fn go_through(&mut self, wanted: &Wanted, board: &Board) {
         for (name, settings) in wanted {
             match self.step(name, settings).await {
                 Step::Keep => {}
@@ -85,7 +96,6 @@ impl Loader {
                 Step::Refuse(digest, why) => self.refuse(name, settings, digest, &why),
             }
         }
-        self.tell_not_enabled(wanted);
     }
 
     async fn step(&self, name: &str, settings: &PluginSettings) -> Step {
@@ -162,6 +172,7 @@ impl Loader {
             Ok(table) => {
                 board.replace(table);
                 self.refused.remove(name);
+                self.forget_clashes();
                 tracing::info!(plugin = name, version = %number, %ops, "plugin loaded");
                 if let Some(before) = before {
                     before.seat.retire(before.version.serial).await;
@@ -173,7 +184,15 @@ impl Loader {
                     None => self.serving.remove(name),
                 };
                 self.refuse(name, &settings, Some(digest), &clash.to_string());
+                self.clashed.insert(name.to_owned());
             }
+        }
+    }
+
+    /// The table is another one: what clashed with the one before is tried again.
+    fn forget_clashes(&mut self) {
+        for name in std::mem::take(&mut self.clashed) {
+            self.refused.remove(&name);
         }
     }
 
@@ -183,7 +202,10 @@ impl Loader {
             return;
         };
         match Table::new(self.serving.values()) {
-            Ok(table) => board.replace(table),
+            Ok(table) => {
+                board.replace(table);
+                self.forget_clashes();
+            }
             // Less can't clash.
             Err(clash) => tracing::error!(%clash, "the opcode table could not be made"),
         }

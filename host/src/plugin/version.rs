@@ -135,6 +135,14 @@ impl Version {
         self.settings.allow.iter().any(|grant| grant == "store")
     }
 
+    /// Whether its guests can see what is shown and played.
+    pub(crate) fn sees_device(&self) -> bool {
+        self.settings
+            .allow
+            .iter()
+            .any(|grant| grant == "audio" || grant == "display")
+    }
+
     /// The engine it runs on.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine

@@ -46,11 +46,6 @@ impl Engine {
                     .map_err(refused)?;
                 self.new_upload(&mut memory, name, announced)?;
             }
-            Found::New
-                if let Some(number) = memory.uploads.same_bytes_moving(client, announced) =>
-            {
-                return Err(UploadError::Busy { number });
-            }
             Found::New => match memory.uploads.same_bytes(client, announced) {
                 Some(earlier) => self.take_over(&mut memory, earlier, name)?,
                 None => self.new_upload(&mut memory, name, announced)?,
@@ -381,6 +376,9 @@ fn found(memory: &Memory, name: UploadName, announced: Announced) -> Result<Foun
     };
     match slot.stage {
         Stage::Busy => Err(UploadError::Busy { number: name.1 }),
+        Stage::Consumed { .. } if announced.contradicts(slot.announced) => {
+            Err(UploadError::NumberReused { number: name.1 })
+        }
         Stage::Consumed { by } => Ok(Found::Stands(UploadState::Consumed { number: by })),
         Stage::Complete { length, sha256, .. } => {
             let is = Announced {

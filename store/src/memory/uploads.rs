@@ -150,14 +150,6 @@ impl Uploads {
             .map(|(name, _)| *name)
     }
 
-    /// The same, but it still moves: on a connection that broke just now, or for another.
-    pub(crate) fn same_bytes_moving(&self, client: ClientId, announced: Announced) -> Option<u64> {
-        announced.length.zip(announced.sha256)?;
-        self.of_client(client)
-            .find(|(_, slot)| matches!(slot.stage, Stage::Busy) && slot.announced == announced)
-            .map(|(name, _)| name.1)
-    }
-
     /// The client's unfinished upload that rested longest, and how many unfinished ones there are.
     pub(crate) fn oldest_resting(&self, client: ClientId) -> (Option<UploadName>, usize) {
         let unfinished = self
