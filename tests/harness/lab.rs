@@ -63,12 +63,17 @@ pub fn answer(letter: char) -> String {
     VERSION.replace('A', &letter.to_string())
 }
 
-/// Rounds of `spin` that take about `time` on this machine, as it is now.
+/// Rounds of `spin` that take `time` on this machine, or more where it is busy.
 #[must_use]
 pub fn rounds_for(wire: &mut Wire, time: Duration) -> i64 {
-    let rounds = 20_000_000;
+    let rounds = 10_000_000;
     wire.call("spin", args![1]);
-    let begun = Instant::now();
-    wire.call("spin", args![rounds]);
-    (rounds as f64 * time.as_secs_f64() / begun.elapsed().as_secs_f64()) as i64
+    let once = |_| {
+        let begun = Instant::now();
+        wire.call("spin", args![rounds]);
+        begun.elapsed()
+    };
+    // The fastest of a few: others may have been interrupted.
+    let fastest = (0..4).map(once).min().unwrap_or_default();
+    (rounds as f64 * time.as_secs_f64() / fastest.as_secs_f64()) as i64
 }

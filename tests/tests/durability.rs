@@ -287,7 +287,7 @@ fn sigterm_stops_within_five_seconds_whatever_is_under_way() {
 fn sigterm_lets_a_short_operation_end_and_answers_it() {
     let mut daemon = Setup::new().lab().start();
     let mut wire = daemon.client();
-    let rounds = lab::rounds_for(&mut wire, Duration::from_millis(700));
+    let rounds = lab::rounds_for(&mut wire, Duration::from_millis(400));
     let number = wire.ask("slow_note", args!["slow.txt", "slow\n", rounds]);
     std::thread::sleep(Duration::from_millis(100));
     let (took, status) = daemon.stop();

@@ -683,7 +683,7 @@ fn a_reply_does_not_wait_for_the_operations_behind_it() {
     done(&wire.reply(slow));
     done(&wire.reply(behind));
     assert!(
-        begun.elapsed() > Duration::from_millis(1_200),
+        begun.elapsed() > Duration::from_millis(1_500),
         "the one between was not slow"
     );
 }
@@ -718,4 +718,48 @@ fn two_plugins_that_make_one_file_at_once_lose_nothing() {
             "round {round}: both were acknowledged"
         );
     }
+}
+
+/// Numbers that were never used mean nothing in `also`, then and later.
+#[test]
+fn a_number_confirmed_before_it_was_used_is_kept_all_the_same() {
+    let mut daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    wire.call("ss", args!["log.txt", "1\n"]);
+    wire.send(Confirm {
+        through: 0,
+        also: vec![2, 3, 900],
+    });
+    let second = append(&mut wire, "2\n");
+    done(&wire.exchange(second.clone()));
+    let mut wire = daemon.client_again(&wire.break_off());
+    assert!(wire.exchange(second.clone()).recorded);
+    daemon.kill();
+    daemon.boot();
+    let mut wire = daemon.client_again(&wire.id);
+    let again = wire.exchange(second);
+    assert!(again.recorded, "{again:?}");
+    done(&again);
+    assert_eq!(log(&daemon), "1\n2\n");
+}
+
+/// A deadline is kept while something else runs.
+#[test]
+fn a_waiting_operation_is_answered_at_its_deadline() {
+    let daemon = Setup::new().lab().start();
+    let mut wire = daemon.client();
+    let rounds = lab::rounds_for(&mut wire, Duration::from_secs(4));
+    let slow = wire.ask("spin", args![rounds]);
+    let mut behind = append(&mut wire, "behind\n");
+    behind.deadline_ms = Some(300);
+    let begun = Instant::now();
+    assert_eq!(failed(&wire.exchange(behind)).code, Code::Deadline);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(290), "after {took:?}");
+    assert!(
+        took < Duration::from_secs(2),
+        "after {took:?}: it waited for the one before it"
+    );
+    wire.send(Cancel { number: slow });
+    assert_eq!(failed(&wire.reply(slow)).code, Code::Cancelled);
 }

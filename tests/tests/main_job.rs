@@ -810,3 +810,90 @@ fn a_plugin_that_computes_holds_no_other_up() {
         "{took:?}"
     );
 }
+
+/// What `si` and `sg` take must be showable: both have limits, which must be the same.
+#[test]
+fn every_size_that_is_stored_can_be_shown() {
+    let daemon = Setup::new().panel(64, 64).start();
+    let mut wire = daemon.client();
+    let png = |width: u32, height: u32| {
+        let picture = image::GrayImage::new(width, height);
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture
+            .write_to(&mut bytes, image::ImageFormat::Png)
+            .unwrap();
+        bytes.into_inner()
+    };
+    // Two frames of one pixel on a large canvas.
+    let gif = |width: u16, height: u16| {
+        let mut bytes = b"GIF89a".to_vec();
+        bytes.extend(width.to_le_bytes());
+        bytes.extend(height.to_le_bytes());
+        bytes.extend([0x80, 0, 0, 0, 0, 0, 255, 255, 255]);
+        for _ in 0..2 {
+            bytes.extend([0x21, 0xF9, 4, 0, 5, 0, 0, 0]);
+            bytes.extend([0x2C, 0, 0, 0, 0, 1, 0, 1, 0, 0, 2, 2, 0x44, 1, 0]);
+        }
+        bytes.push(0x3B);
+        bytes
+    };
+    let mut check = |op: &str, show: &str, bytes: &[u8], what: &str| {
+        let data = wire.data(bytes);
+        let arguments = match op {
+            "si" => args![data, "large"],
+            _ => args![0, data, "large"],
+        };
+        let stored = wire.call_reply(op, arguments).outcome;
+        println!(
+            "{what}: {op} {}",
+            if matches!(stored, Outcome::Done(_)) {
+                "takes it"
+            } else {
+                "refuses it"
+            }
+        );
+        if let Outcome::Done(_) = stored {
+            let shown = wire.call_reply(show, args!["large"]).outcome;
+            assert!(
+                matches!(shown, Outcome::Done(_)),
+                "{op} takes {what}, and {show} says: {shown:?}"
+            );
+        }
+    };
+    for (width, height) in [
+        (1, 1),
+        (5_000, 4_900),
+        (5_100, 5_000),
+        (16_384, 16),
+        (16_385, 16),
+        (20_000, 2),
+    ] {
+        check(
+            "si",
+            "ri",
+            &png(width, height),
+            &format!("a picture of {width} x {height}"),
+        );
+    }
+    for (width, height) in [
+        (3_840, 2_160),
+        (3_900, 2_200),
+        (5_000, 4_900),
+        (16_000, 100),
+        (20_000, 10),
+    ] {
+        let bytes = gif(width, height);
+        check(
+            "sg",
+            "rg",
+            &bytes,
+            &format!("an animation of {width} x {height}"),
+        );
+        check(
+            "si",
+            "ri",
+            &bytes,
+            &format!("the first frame of {width} x {height}"),
+        );
+    }
+}

@@ -279,13 +279,10 @@ fn two_plugins_that_claim_one_opcode_are_both_named_and_the_first_serves_on() {
         Value::from(lab::answer('A'))
     );
     assert_eq!(wire.table(), before);
-    // When the first one goes the second can serve.
-    let alone = daemon
-        .setup()
-        .config()
-        .replace("[plugins.lab]", "[plugins.twin]")
-        .replace("lab.wasm", "twin.wasm");
-    daemon.write_config(&alone);
+    // When the first one goes, as a person would make it go, the second serves: nothing of its own has changed.
+    let config = daemon.setup().config();
+    let (others, _) = config.split_once("[plugins.lab]").unwrap();
+    daemon.write_config(&format!("{others}{twin}"));
     wait_for_version_or_none(&mut wire, 'T');
 }
 
@@ -454,4 +451,40 @@ fn a_restart_finds_the_plugins_as_they_were_and_compiles_nothing_again() {
     let mut wire = daemon.client();
     wait_for_version(&mut wire, 'B');
     wire.call("ss", args!["a.txt", "works"]);
+}
+
+/// A version that traps before it has committed anything goes back by itself.
+#[test]
+fn a_version_that_only_crashes_is_rolled_back() {
+    let daemon = Setup::new().lab().start();
+    let mut wire = daemon.client();
+    put_whole(&daemon.plugin("lab"), &lab::variant('X'));
+    let (begun, mut crashes) = (Instant::now(), 0);
+    loop {
+        let reply = wire.call_reply("version", args![]);
+        wire.confirmed = reply.number;
+        match reply.outcome {
+            Outcome::Failed(failure) => {
+                assert_eq!(failure.code, Code::PluginCrashed, "{failure}");
+                crashes += 1;
+            }
+            Outcome::Done(values) => {
+                assert_eq!(values, args![lab::answer('A')]);
+                if crashes > 0 {
+                    break;
+                }
+            }
+        }
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{crashes} crashes, and it was not rolled back"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    println!("rolled back after {crashes} crashes");
+    daemon.wait_for_log(&["lab", "roll"]);
+    wire.call("slow_note", args!["lab.txt", "works", 1]);
+    // A better one is taken in.
+    put_whole(&daemon.plugin("lab"), &lab::variant('B'));
+    wait_for_version(&mut wire, 'B');
 }

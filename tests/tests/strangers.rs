@@ -376,44 +376,49 @@ fn a_broken_frame_of_a_client_closes_its_connection_with_the_reason_and_no_other
 #[test]
 fn any_split_of_the_stream_gives_the_same_answers() {
     let daemon = Setup::new().start();
-    let stream = |id: &Identity| {
-        let mut wire = Wire::silent(daemon.address(), id.clone());
+    let request = |wire: &mut Wire| {
         let request = wire.request("ss", args!["split.txt", "x", "w"]);
-        let frames = [
-            Frame::from(id.hello()),
-            request.into(),
-            Ping { token: 5 }.into(),
-        ];
-        (wire, encoded(&frames))
+        let frames = [Frame::from(request), Ping { token: 5 }.into()];
+        encoded(&frames).split_off(PREAMBLE.len())
     };
-    let length = stream(&Identity::new()).1.len();
-    for at in 1..length {
-        let (mut wire, bytes) = stream(&Identity::new());
-        wire.send_raw(&bytes[..at]);
-        // So that it arrives by itself; where it does not, the split is another one.
-        std::thread::sleep(Duration::from_micros(300));
-        wire.send_raw(&bytes[at..]);
-        assert_answered(&mut wire, at);
+    let answered = |wire: &mut Wire, what: &str| {
+        let outcome = wire.reply(1).outcome;
+        assert!(matches!(outcome, Outcome::Done(_)), "{what}: {outcome:?}");
+        wire.wait("Pong", |frame| {
+            matches!(frame, Frame::Pong(pong) if pong.token == 5).then_some(())
+        });
+    };
+    // Each part so that it arrives by itself; where it does not, the split is another one.
+    let send = |wire: &mut Wire, parts: &mut dyn Iterator<Item = &[u8]>| {
+        for part in parts {
+            wire.send_raw(part);
+            std::thread::sleep(Duration::from_micros(300));
+        }
+    };
+    let hello_bytes = encoded(&[hello()]).len();
+    let request_bytes = request(&mut Wire::silent(daemon.address(), Identity::new())).len();
+    for at in 1..hello_bytes.max(request_bytes) {
+        let mut wire = Wire::silent(daemon.address(), Identity::new());
+        let bytes = encoded(&[Frame::from(wire.id.hello())]);
+        let (one, two) = bytes.split_at(at.min(bytes.len()));
+        send(&mut wire, &mut [one, two].into_iter());
+        wire.wait("Welcome", |frame| {
+            matches!(frame, Frame::Welcome(_)).then_some(())
+        });
+        let bytes = request(&mut wire);
+        let (one, two) = bytes.split_at(at.min(bytes.len()));
+        send(&mut wire, &mut [one, two].into_iter());
+        answered(&mut wire, &format!("split at {at}"));
     }
-    // Byte by byte.
-    let (mut wire, bytes) = stream(&Identity::new());
-    for byte in bytes {
-        wire.send_raw(&[byte]);
-        std::thread::sleep(Duration::from_micros(100));
-    }
-    assert_answered(&mut wire, 0);
-}
-
-#[track_caller]
-fn assert_answered(wire: &mut Wire, at: usize) {
-    let outcome = wire.reply(1).outcome;
-    assert!(
-        matches!(outcome, Outcome::Done(_)),
-        "split at {at}: {outcome:?}"
-    );
-    wire.wait("Pong", |frame| {
-        matches!(frame, Frame::Pong(pong) if pong.token == 5).then_some(())
+    let mut wire = Wire::silent(daemon.address(), Identity::new());
+    let bytes = encoded(&[Frame::from(wire.id.hello())]);
+    send(&mut wire, &mut bytes.chunks(1));
+    wire.wait("Welcome", |frame| {
+        matches!(frame, Frame::Welcome(_)).then_some(())
     });
+    let bytes = request(&mut wire);
+    send(&mut wire, &mut bytes.chunks(1));
+    answered(&mut wire, "byte by byte");
 }
 
 /// 4 MiB of replies and downloads are asked for and never read; the host keeps its memory and serves others.

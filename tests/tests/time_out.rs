@@ -281,7 +281,8 @@ fn cc_answers_everything_before_it_and_reads_nothing_after_it() {
         .collect();
     numbers.push(wire.ask("slow_note", args!["slow.txt", "slow", rounds]));
     let cc = wire.ask("cc", args![]);
-    let after = wire.ask("ss", args!["log.txt", "after\n"]);
+    let after = wire.request("ss", args!["log.txt", "after\n"]);
+    wire.send(after.clone());
     for number in numbers {
         let outcome = wire.reply(number).outcome;
         assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
@@ -289,7 +290,7 @@ fn cc_answers_everything_before_it_and_reads_nothing_after_it() {
     assert_eq!(wire.reply(cc).outcome, Outcome::Done(vec![]));
     wire.closed_with(Code::Closed);
     assert!(
-        wire.try_reply(after, Duration::ZERO).is_err(),
+        wire.try_reply(after.number, Duration::ZERO).is_err(),
         "what follows cc is not answered"
     );
     let lines: String = (0..20).map(|n| format!("{n}\n")).collect();
@@ -299,6 +300,11 @@ fn cc_answers_everything_before_it_and_reads_nothing_after_it() {
         daemon.client().call("get", args!["log.txt"])[0],
         Value::Bytes(lines.into_bytes())
     );
+    // It was never read, so it can be sent again, and happens then.
+    let mut wire = daemon.client_again(&wire.id);
+    let outcome = wire.exchange(after).outcome;
+    assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    assert!(daemon.on_disk("log.txt").ends_with(b"19\nafter\n"));
 }
 
 /// Answered from the record, `cc` closes nothing.

@@ -69,12 +69,12 @@ fn chunks_of_any_size_make_the_same_file() {
         wire.call("ss", args!["text.txt", upload, "w"]);
         assert!(daemon.on_disk("text.txt") == text, "in chunks of {chunk}");
     }
-    // Sizes mixed, an empty chunk among them.
+    // Sizes mixed.
     let text = text(100_000);
     let transfer = wire.next_transfer();
     wire.begin_upload(transfer, None, None);
     let mut at = 0;
-    for size in [1, 60_000, 0, 2, 39_997] {
+    for size in [1, 60_000, 2, 39_997] {
         wire.send_chunk(transfer, at as u64, &text[at..at + size]);
         at += size;
     }
@@ -100,7 +100,10 @@ fn a_wrong_chunk_closes_the_connection_and_the_part_before_it_stays() {
     let daemon = Setup::new().start();
     let text = text(600_000);
     type Mistake = fn(&mut Wire, u64, &[u8]);
-    let mistakes: [(&str, Mistake); 3] = [
+    let mistakes: [(&str, Mistake); 4] = [
+        ("an empty chunk", |wire, transfer, _| {
+            wire.send_chunk(transfer, 50_000, b"")
+        }),
         ("a wrong checksum", |wire, transfer, text| {
             let mut data = Data::new(transfer, 50_000, &text[50_000..51_000]);
             data.crc32c ^= 1;
@@ -533,6 +536,102 @@ fn a_recorded_reply_names_the_same_bytes_after_a_broken_connection() {
         panic!()
     };
     assert!(wire.bytes(&values[0]) == text);
+}
+
+/// The record outlives the session, and so do the bytes that its replies name.
+#[test]
+fn a_recorded_reply_names_the_same_bytes_after_the_session_too() {
+    let daemon = Setup::new().host("session_grace_s = 0.2").start();
+    let mut wire = daemon.client();
+    let text = text(200_000);
+    let upload = wire.upload(&text);
+    wire.call("ss", args!["text.txt", upload]);
+    let get = wire.request("get", args!["text.txt"]);
+    let first = wire.exchange(get.clone());
+    let id = wire.break_off();
+    std::thread::sleep(Duration::from_millis(600));
+    let mut wire = daemon.client_again(&id);
+    assert!(!wire.welcome().resumed);
+    let again = wire.exchange(get);
+    assert!(again.recorded);
+    assert_eq!(again.outcome, first.outcome);
+    let Outcome::Done(values) = again.outcome else {
+        panic!()
+    };
+    assert!(wire.bytes(&values[0]) == text);
+}
+
+/// Sixteen downloads move at a time over a slow reader; each arrives whole and in order.
+#[test]
+fn many_downloads_at_once_all_arrive_whole() {
+    let daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    let text = text(2 << 20);
+    let upload = wire.upload(&text);
+    wire.call("ss", args!["text.txt", upload]);
+    let blob = blob_of(&mut wire, "text.txt");
+    let first = wire.id.next_transfer;
+    for _ in 0..16 {
+        let transfer = wire.next_transfer();
+        wire.send(OpenDownload {
+            transfer,
+            blob: blob.id,
+            offset: 0,
+            limit: blob.length,
+        });
+    }
+    // So that everything between the two is full.
+    std::thread::sleep(Duration::from_millis(300));
+    let mut had = vec![0; 16];
+    let mut ended = 0;
+    while ended < 16 {
+        let finished = wire.wait("Data or Finish", |frame| match frame {
+            Frame::Data(data) => {
+                let at = &mut had[(data.transfer - first) as usize];
+                assert_eq!(
+                    data.offset, *at as u64,
+                    "a gap in download {}",
+                    data.transfer
+                );
+                assert!(data.is_intact());
+                assert!(text[*at..*at + data.chunk.len()] == *data.chunk);
+                *at += data.chunk.len();
+                Some(false)
+            }
+            Frame::Finish(finish) => {
+                assert_eq!(had[(finish.transfer - first) as usize], text.len());
+                Some(true)
+            }
+            Frame::Abort(abort) => panic!("{abort:?}"),
+            _ => None,
+        });
+        ended += usize::from(finished);
+    }
+}
+
+/// A backup reads every file of a device; what its replies hold must not use up the host's files.
+#[test]
+fn a_thousand_large_replies_do_not_use_up_the_host() {
+    let daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    let upload = wire.upload(&text(100_000));
+    wire.call("ss", args!["text.txt", upload]);
+    let mut last = None;
+    for _ in 0..1_100 {
+        last = wire.call("get", args!["text.txt"]).into_iter().next();
+        wire.confirmed = wire.id.next_number - 1;
+    }
+    let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid()))
+        .unwrap()
+        .count();
+    println!("{open} files are open in the host");
+    assert!(open < 400, "{open} files are open in the host");
+    assert_eq!(
+        wire.bytes(&last.unwrap()).len(),
+        100_000,
+        "the newest can be fetched"
+    );
+    daemon.client().call("ss", args!["other.txt", "works"]);
 }
 
 #[test]
