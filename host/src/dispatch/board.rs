@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use pixelboy_protocol::{OpEntry, Table as TableFrame, Value, table_digest};
@@ -131,6 +132,8 @@ impl Table {
 /// The table in force.
 pub(crate) struct Board {
     table: ArcSwap<Table>,
+    /// Rises with each table.
+    edition: AtomicU64,
     changes: tokio::sync::watch::Sender<[u8; 16]>,
 }
 
@@ -140,6 +143,7 @@ impl Board {
         let (changes, _) = tokio::sync::watch::channel(table.digest);
         Self {
             table: ArcSwap::from_pointee(table),
+            edition: AtomicU64::new(0),
             changes,
         }
     }
@@ -153,8 +157,20 @@ impl Board {
     pub(crate) fn replace(&self, table: Table) {
         let digest = table.digest;
         self.table.store(Arc::new(table));
+        self.edition.fetch_add(1, Ordering::Release);
         self.changes
             .send_if_modified(|now| std::mem::replace(now, digest) != digest);
+    }
+
+    /// Who answers `op`, with the edition of the table that says so, or of one before it.
+    pub(crate) fn find(&self, op: &str) -> (Option<Arc<Row>>, u64) {
+        let edition = self.edition();
+        (self.now().row(op).cloned(), edition)
+    }
+
+    /// As long as it stays the same, so does what `find` found.
+    pub(crate) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
     }
 
     /// Digests of tables to come.

@@ -107,6 +107,8 @@ pub(crate) struct Presence {
     to_begin: VecDeque<Settling>,
     /// `cc`, answered after everything before it: its number, and the connection that asked.
     closing: Option<(u64, u64)>,
+    /// The store was told what this connection confirmed at first: it may be of an earlier run of the host.
+    was_told: bool,
     link: Option<Link>,
     session: Option<Session>,
     blobs: Arc<Blobs>,
@@ -160,6 +162,7 @@ impl Presence {
             to_be_durable: VecDeque::new(),
             to_begin: VecDeque::new(),
             closing: None,
+            was_told: false,
             link: None,
             session: None,
             blobs: Arc::default(),
@@ -261,7 +264,6 @@ impl Presence {
                 // What follows `cc` is not read.
                 let closing = self.closing.is_some_and(|(_, asked)| asked == connection);
                 if self.is_linked(connection) && !closing {
-                    self.note_activity();
                     self.confirm(confirmed, &[]);
                     self.receive(operation);
                 }
@@ -331,6 +333,7 @@ impl Presence {
             last_number: 0,
             asked: BTreeSet::new(),
         });
+        self.was_told = false;
         self.confirm(confirmed, &[]);
         if let Some(session) = &self.session {
             session.activity.note(now);
@@ -381,13 +384,14 @@ impl Presence {
             *number > through && kept.is_some_and(|kept| matches!(kept.state, State::Done { .. }))
         };
         let also: Vec<u64> = also.iter().copied().filter(answered).collect();
-        if through > self.record.confirmed_through || !also.is_empty() {
+        // The store need not hear of operations that it never heard of.
+        if self.record.confirm(through, &also) || !self.was_told {
+            self.was_told = true;
             self.dispatch
                 .services
                 .store
                 .confirm(self.client, through, &also);
         }
-        self.record.confirm(through, &also);
     }
 
     /// A request has arrived: run it later, or say what is known of it.
@@ -539,13 +543,11 @@ impl Presence {
                 self.finish(number, Ran::failed(failure));
                 continue;
             }
-            let host_op = {
-                let table = self.dispatch.board.now();
-                table.row(&operation.op).and_then(|row| match row.handler {
-                    Handler::Host(op) => Some((op, row.clone())),
-                    Handler::Plugin(_) => None,
-                })
-            };
+            let (row, edition) = self.dispatch.board.find(&operation.op);
+            let host_op = row.as_ref().and_then(|row| match row.handler {
+                Handler::Host(op) => Some((op, row.clone())),
+                Handler::Plugin(_) => None,
+            });
             match host_op {
                 Some((op, row)) => {
                     match match_arguments(&row.entry, operation.args, operation.kwargs) {
@@ -565,6 +567,7 @@ impl Presence {
                             name: self.name.clone(),
                         },
                         blobs: self.blobs.clone(),
+                        found: (row, edition),
                     };
                     self.running = Some(Running {
                         number,

@@ -91,24 +91,29 @@ impl Record {
         }
     }
 
-    /// The client has these replies.
-    pub(crate) fn confirm(&mut self, through: u64, also: &[u64]) {
+    /// The client has these replies. True: one of them is in the store's record too.
+    pub(crate) fn confirm(&mut self, through: u64, also: &[u64]) -> bool {
+        let mut stored = false;
         while let Some((&number, kept)) = self.kept.first_key_value()
             && number <= through
-            && matches!(kept.state, State::Done { .. })
+            && let State::Done {
+                stored: position, ..
+            } = &kept.state
         {
+            stored |= position.is_some();
             self.remove(number);
         }
         for number in also {
-            if self
-                .kept
-                .get(number)
-                .is_some_and(|kept| matches!(kept.state, State::Done { .. }))
+            if let Some(State::Done {
+                stored: position, ..
+            }) = self.kept.get(number).map(|kept| &kept.state)
             {
+                stored |= position.is_some();
                 self.remove(*number);
             }
         }
         self.confirmed_through = self.confirmed_through.max(through);
+        stored
     }
 
     /// Operations that are not confirmed.

@@ -97,6 +97,8 @@ pub(crate) struct Context {
     pub(crate) client: ClientId,
     pub(crate) caller: Caller,
     pub(crate) blobs: Arc<Blobs>,
+    /// Who answered when the operation's turn at its client came, and the edition of the table that said so.
+    pub(crate) found: (Option<Arc<Row>>, u64),
 }
 
 /// Runs `operation`, whose opcode a plugin offers.
@@ -116,44 +118,30 @@ pub(crate) async fn run(context: Context, operation: Operation) -> Ran {
 async fn in_turn(context: &Context, mut operation: Operation) -> Ran {
     let args = std::mem::take(&mut operation.args);
     let kwargs = std::mem::take(&mut operation.kwargs);
-    let mut serving = match find(context, &operation.op) {
-        Ok((_, serving)) => serving,
-        Err(failure) => return Ran::failed(failure),
-    };
+    let board = &context.dispatch.board;
+    let (mut row, mut edition) = context.found.clone();
     loop {
+        let Some(found) = row.as_deref() else {
+            return Ran::failed(unknown_op(&operation.op, board.now().ops()));
+        };
+        let Handler::Plugin(serving) = &found.handler else {
+            let failure = format!("{} is the host's own", operation.op);
+            return Ran::failed(Failure::new(Code::Unsupported, failure));
+        };
         let mut turn = serving.seat.turn().await;
         // The version is chosen now: while this waited, the plugin may have been swapped.
-        let (row, current) = match find(context, &operation.op) {
-            Ok(found) => found,
-            Err(failure) => return Ran::failed(failure),
-        };
-        if !Arc::ptr_eq(&current.seat, &serving.seat) {
+        if board.edition() != edition {
             drop(turn);
-            serving = current;
+            (row, edition) = board.find(&operation.op);
             continue;
         }
         let call = Call {
             context,
             operation: &operation,
-            row: &row,
-            serving: &current,
+            row: found,
+            serving,
         };
         return call.run(&mut turn, args, kwargs).await;
-    }
-}
-
-/// Who answers, or why nobody does.
-fn find(context: &Context, op: &str) -> Result<(Arc<Row>, Serving), Failure> {
-    let table = context.dispatch.board.now();
-    match table.row(op) {
-        Some(row) => match &row.handler {
-            Handler::Plugin(serving) => Ok((row.clone(), serving.clone())),
-            Handler::Host(_) => Err(Failure::new(
-                Code::Unsupported,
-                format!("{op} is the host's own"),
-            )),
-        },
-        None => Err(unknown_op(op, table.ops())),
     }
 }
 
