@@ -582,7 +582,7 @@ fn many_downloads_at_once_all_arrive_whole() {
     }
     // So that everything between the two is full.
     std::thread::sleep(Duration::from_millis(300));
-    let mut had = vec![0; 16];
+    let mut had = [0; 16];
     let mut ended = 0;
     while ended < 16 {
         let finished = wire.wait("Data or Finish", |frame| match frame {
