@@ -31,9 +31,12 @@ def main() -> int:
             tour(device, Aloud(pb))
         device.stop()
     except Failed as failed:
+        condition = device.condition()
         device.kill()
-        print(f"\n{failed}\n\nThe device's log, {device.log}, ends with:\n{device.log_end()}", file=sys.stderr)
+        print(f"\n{failed}\n\n{condition}; its log, {device.log}, ends with:\n{device.log_end()}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         device.kill()
     print("\nAll of it happened. What was stored is still there:")

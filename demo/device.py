@@ -74,6 +74,13 @@ class Device:
             self._process.kill()
             self._process.wait()
 
+    def condition(self) -> str:
+        """What became of the daemon so far."""
+        if self._process is None:
+            return "pixelboyd was not started"
+        status = self._process.poll()
+        return "pixelboyd was running" if status is None else f"pixelboyd had ended with exit status {status}"
+
     def drop_in(self, name: str, wasm: Path) -> None:
         """What a person does to add a plugin: a file into the folder, two lines into config.toml."""
         shutil.copy(wasm, self.folder / "plugins")
