@@ -49,7 +49,7 @@ pub const OPCODE_BYTES: usize = 32;
 /// Unanswered calls from the host before `CallCredit` allows more.
 pub const CALLS: u64 = 16;
 /// `blob` ids of one session; the oldest go first.
-pub const BLOBS: usize = 1_024;
+pub const BLOBS: usize = 256;
 /// Bytes of the message of a failure, a `Close` or an `Abort`: a few sentences.
 pub const MESSAGE_BYTES: usize = 1_024;
 /// Details of one failure.

@@ -1,7 +1,8 @@
 //! `probe`: what is this file?
 //! Runs on a thread of its own: decoding takes up to seconds.
 
-use pixelboy_probe::{Budget, Media as Found, extension_agrees};
+use pixelboy_display::limits::{MAX_ANIMATION_PIXELS, MAX_PICTURE_PIXELS, MAX_SOURCE_SIDE};
+use pixelboy_probe::{Budget, Kind, Media as Found, extension_agrees};
 use wasmtime::component::Resource;
 
 use super::blob::Data;
@@ -25,13 +26,32 @@ impl Host for Guest {
         let found = tokio::task::spawn_blocking(move || {
             let length = blob.len();
             pixelboy_probe::probe(blob.reader(), length, Budget::default())
+                .map(|found| (too_large(&found), found))
         })
         .await?;
         Ok(match found {
-            Ok(found) => Ok(self.table.push(Media(found))?),
+            Ok((Some(why), _)) => Err(failure::too_large(why)),
+            Ok((None, found)) => Ok(self.table.push(Media(found))?),
             Err(refusal) => Err(failure::of_probe(&refusal)),
         })
     }
+}
+
+/// Why a display would not show it: then it is better told when it is to be stored.
+fn too_large(found: &Found) -> Option<String> {
+    let (side, pixels) = match found.kind {
+        Kind::Image => (MAX_SOURCE_SIDE, MAX_PICTURE_PIXELS),
+        Kind::Animation => (MAX_SOURCE_SIDE, MAX_ANIMATION_PIXELS),
+        Kind::Audio => return None,
+    };
+    let (width, height) = (found.width, found.height);
+    let fits = width.max(height) <= side && u64::from(width) * u64::from(height) <= pixels;
+    (!fits).then(|| {
+        format!(
+            "the {} has {width} x {height} pixels; a display shows at most {side} a side and {pixels} in all: send a smaller one",
+            found.kind
+        )
+    })
 }
 
 impl HostMedia for Guest {

@@ -9,40 +9,47 @@ use pixelboy_store::Blob;
 
 /// The blobs of one client.
 #[derive(Default)]
-pub(crate) struct Blobs(Mutex<VecDeque<(u64, Blob)>>);
+pub(crate) struct Blobs(Mutex<VecDeque<Named>>);
+
+struct Named {
+    id: u64,
+    /// The request whose reply named it.
+    number: u64,
+    blob: Blob,
+}
 
 impl Blobs {
-    /// Names bytes for a reply.
-    pub(crate) fn name(&self, blob: Blob) -> u64 {
-        let mut named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn named(&self) -> std::sync::MutexGuard<'_, VecDeque<Named>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names bytes for the reply to request `number`.
+    pub(crate) fn name(&self, number: u64, blob: Blob) -> u64 {
+        let mut named = self.named();
         let id = loop {
             let id = random();
-            if !named.iter().any(|(other, _)| *other == id) {
+            if !named.iter().any(|other| other.id == id) {
                 break id;
             }
         };
         if named.len() >= limits::BLOBS {
             named.pop_front();
         }
-        named.push_back((id, blob));
+        named.push_back(Named { id, number, blob });
         id
     }
 
     /// What an id names.
     pub(crate) fn find(&self, id: u64) -> Option<Blob> {
-        let named = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        named
+        self.named()
             .iter()
-            .find(|(other, _)| *other == id)
-            .map(|(_, blob)| blob.clone())
+            .find(|named| named.id == id)
+            .map(|named| named.blob.clone())
     }
 
-    /// The session has ended.
-    pub(crate) fn clear(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+    /// Keeps only what requests named of which `is_open` is true.
+    pub(crate) fn keep(&self, is_open: impl Fn(u64) -> bool) {
+        self.named().retain(|named| is_open(named.number));
     }
 }
 

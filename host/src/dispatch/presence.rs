@@ -451,7 +451,12 @@ impl Presence {
         if self.leaving || !self.stopping.is_empty() {
             return self.finish(number, Ran::failed(shutting_down()));
         }
+        let has_deadline = operation.deadline.is_some();
         self.queue.push_back(operation);
+        // It may have to wait: then it is answered in time all the same.
+        if has_deadline && self.running.is_some() {
+            self.set_alarm();
+        }
     }
 
     /// What the store knows of a number that is not in memory. None: it may run.
@@ -536,11 +541,7 @@ impl Presence {
                 .deadline
                 .is_some_and(|deadline| deadline <= Instant::now())
             {
-                let failure = Failure::new(
-                    Code::Deadline,
-                    "the request's time ran out before its turn; nothing happened",
-                );
-                self.finish(number, Ran::failed(failure));
+                self.finish(number, too_late());
                 continue;
             }
             let (row, edition) = self.dispatch.board.find(&operation.op);
@@ -770,11 +771,17 @@ impl Presence {
 
     fn set_alarm(&mut self) {
         let now = Instant::now();
-        let due = match (self.grace, &self.session) {
+        let clock = match (self.grace, &self.session) {
             (Some(grace), _) => Some(grace),
             (None, Some(session)) if self.link.is_some() => session.idle_deadline(now),
             _ => None,
         };
+        let waiting = self
+            .queue
+            .iter()
+            .filter_map(|operation| operation.deadline)
+            .min();
+        let due = clock.into_iter().chain(waiting).min();
         self.alarm_set = due.is_some();
         if let Some(due) = due {
             self.alarm.as_mut().reset(due.into());
@@ -782,33 +789,31 @@ impl Presence {
     }
 
     fn on_alarm(&mut self) {
-        self.alarm_set = false;
         let now = Instant::now();
-        if let Some(grace) = self.grace {
-            if now >= grace {
-                self.end_session();
-            } else {
-                self.set_alarm();
-            }
-            return;
+        self.expire_waiting(now);
+        if self.grace.is_some_and(|grace| now >= grace) {
+            self.end_session();
         }
         let busy = self.is_busy();
-        let (Some(session), Some(link)) = (&mut self.session, &self.link) else {
-            return;
-        };
-        match session.idle(now, busy) {
-            Idle::Never => return,
-            Idle::Until(due) => self.alarm.as_mut().reset(due.into()),
-            Idle::TimeOut(idle) => {
-                let idle_ms = idle.as_millis() as u64;
-                link.outbox
-                    .queue_with(|out| Frame::from(TimeOut { idle_ms }).encode(out));
-                self.alarm
-                    .as_mut()
-                    .reset((now + session.receive_timeout).into());
+        if self.grace.is_none()
+            && let (Some(session), Some(link)) = (&mut self.session, &self.link)
+            && let Idle::TimeOut(idle) = session.idle(now, busy)
+        {
+            let idle_ms = idle.as_millis() as u64;
+            link.outbox
+                .queue_with(|out| Frame::from(TimeOut { idle_ms }).encode(out));
+        }
+        self.set_alarm();
+    }
+
+    /// Operations whose time ran out before their turn.
+    fn expire_waiting(&mut self, now: Instant) {
+        let is_due = |operation: &Operation| operation.deadline.is_some_and(|due| due <= now);
+        while let Some(at) = self.queue.iter().position(is_due) {
+            if let Some(operation) = self.unqueue(at) {
+                self.finish(operation.number, too_late());
             }
         }
-        self.alarm_set = true;
     }
 
     fn end_session(&mut self) {
@@ -816,7 +821,9 @@ impl Presence {
         if let Some(session) = self.session.take() {
             let services = &self.dispatch.services;
             services.audience.leave(session.number);
-            self.blobs.clear();
+            // What a reply named that is not confirmed may still be asked for.
+            let record = &self.record;
+            self.blobs.keep(|number| record.find(number).is_some());
             if services.device.end_session(session.number) {
                 // It may have ended by itself meanwhile.
                 let _ = services.audio.stop();
@@ -840,6 +847,11 @@ async fn front(line: &mut VecDeque<Settling>) -> Result<(), Failure> {
         Some(settling) => settling.until.as_mut().await,
         None => std::future::pending().await,
     }
+}
+
+fn too_late() -> Ran {
+    let why = "the request's time ran out before its turn; nothing happened";
+    Ran::failed(Failure::new(Code::Deadline, why))
 }
 
 fn reply_lost(number: u64) -> Failure {

@@ -368,7 +368,10 @@ impl Call<'_> {
         }
         encode_values(&values, &mut encoded).map_err(too_large)?;
         let length = encoded.len() as u64;
-        let id = self.context.blobs.name(StoredBlob::from_bytes(encoded));
+        let id = self
+            .context
+            .blobs
+            .name(self.operation.number, StoredBlob::from_bytes(encoded));
         let form = pixelboy_protocol::Blob::VALUES;
         let blob = Value::Blob(pixelboy_protocol::Blob {
             id,
@@ -428,7 +431,7 @@ impl Call<'_> {
                 Value::Bytes(bytes)
             } else {
                 let sha256 = blob.known_sha256().map(|sha| sha.0);
-                let id = self.context.blobs.name(blob);
+                let id = self.context.blobs.name(self.operation.number, blob);
                 Value::Blob(pixelboy_protocol::Blob {
                     id,
                     length,

@@ -69,7 +69,9 @@ impl Session {
 
     /// When the clock is to be looked at; none where it does not run.
     pub(crate) fn idle_deadline(&self, now: Instant) -> Option<Instant> {
-        (!self.pass_time_out).then(|| (self.activity.last() + self.receive_timeout).max(now))
+        let last = self.activity.last();
+        let reminded = self.reminded.filter(|reminded| *reminded > last);
+        (!self.pass_time_out).then(|| (reminded.unwrap_or(last) + self.receive_timeout).max(now))
     }
 
     /// What is due at `now`. `busy`: an operation waits or runs.
