@@ -223,8 +223,13 @@ async fn reload(
     mut loader: Loader,
     dispatch: Arc<Dispatch>,
 ) {
+    let trouble = loader.trouble();
     loop {
-        watch.changed().await;
+        tokio::select! {
+            () = watch.changed() => {}
+            // A change that was being waited out is looked for below all the same.
+            () = trouble.notified() => loader.roll_back(&dispatch.board).await,
+        }
         match args.settings() {
             Ok(new) => {
                 let others = |settings: &Settings| Settings {

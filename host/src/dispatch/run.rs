@@ -260,6 +260,7 @@ impl Call<'_> {
 
     fn fault(&self, turn: &Turn<'_>, fault: &Fault) -> Failure {
         turn.failed();
+        self.serving.version.note_crash();
         let plugin = &*self.serving.seat.name;
         tracing::warn!(plugin, op = %self.operation.op, %fault, "a plugin failed; the operation was dropped");
         let code = match fault {
@@ -328,6 +329,7 @@ impl Call<'_> {
                 .ran(self.context.client, self.operation.number, transaction);
             None
         };
+        self.serving.version.prove();
         let mut after = wrote.unwrap_or(saw).max(saw);
         if self.serving.version.sees_device() {
             after = after.max(services.device.position());

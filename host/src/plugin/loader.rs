@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::cache::{Cache, ContentDigest};
 use super::engine::Engine;
 use super::seat::Seat;
@@ -26,6 +28,9 @@ pub(crate) struct Loader {
     services: Arc<Services>,
     folder: PathBuf,
     serving: BTreeMap<String, Serving>,
+    /// What served before, for going back.
+    before: BTreeMap<String, Serving>,
+    trouble: Arc<Notify>,
     /// What was refused last, so that it is neither tried nor told again before it changes.
     refused: BTreeMap<String, Refusal>,
     /// Of them, those that only another plugin kept out.
@@ -62,6 +67,8 @@ impl Loader {
             services,
             folder,
             serving: BTreeMap::new(),
+            before: BTreeMap::new(),
+            trouble: Arc::default(),
             refused: BTreeMap::new(),
             clashed: BTreeSet::new(),
             not_enabled: Vec::new(),
@@ -135,6 +142,7 @@ impl Loader {
             name,
             &bytes,
             settings,
+            &self.trouble,
         )
         .await
         {
@@ -176,6 +184,7 @@ impl Loader {
                 tracing::info!(plugin = name, version = %number, %ops, "plugin loaded");
                 if let Some(before) = before {
                     before.seat.retire(before.version.serial).await;
+                    self.before.insert(name.to_owned(), before);
                 }
             }
             Err(clash) => {
@@ -189,6 +198,49 @@ impl Loader {
         }
     }
 
+    /// Waits until a version turns out to be of no use.
+    pub(crate) fn trouble(&self) -> Arc<Notify> {
+        self.trouble.clone()
+    }
+
+    /// Goes back to the version before where a new one only crashes. Its file is not tried again before it changes.
+    pub(crate) async fn roll_back(&mut self, board: &Board) {
+        let hopeless = |name: &String| {
+            self.serving
+                .get(name)
+                .is_some_and(|now| now.version.is_hopeless())
+        };
+        let names: Vec<String> = self
+            .before
+            .keys()
+            .filter(|name| hopeless(name))
+            .cloned()
+            .collect();
+        for name in names {
+            let Some(before) = self.before.remove(&name) else {
+                continue;
+            };
+            let Some(failed) = self.serving.insert(name.clone(), before) else {
+                continue;
+            };
+            match Table::new(self.serving.values()) {
+                Ok(table) => {
+                    board.replace(table);
+                    let why = "it crashed in every call";
+                    tracing::warn!(plugin = %name, why, "plugin rolled back to the version before");
+                    let (digest, settings) =
+                        (Some(failed.version.digest), failed.version.settings.clone());
+                    self.refused.insert(name, Refusal { digest, settings });
+                    failed.seat.retire(failed.version.serial).await;
+                }
+                Err(clash) => {
+                    tracing::warn!(plugin = %name, %clash, "plugin could not be rolled back");
+                    self.serving.insert(name, failed);
+                }
+            }
+        }
+    }
+
     /// The table is another one: what clashed with the one before is tried again.
     fn forget_clashes(&mut self) {
         for name in std::mem::take(&mut self.clashed) {
@@ -198,6 +250,7 @@ impl Loader {
 
     async fn remove(&mut self, name: &str, why: &str, board: &Board) {
         self.refused.remove(name);
+        self.before.remove(name);
         let Some(gone) = self.serving.remove(name) else {
             return;
         };

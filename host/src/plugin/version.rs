@@ -1,8 +1,10 @@
 //! One loaded version of a plugin: linked code, manifest, limits.
 //! Invariant: exists only when it linked, answered `describe` and its manifest was accepted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
 
 use super::cache::{Cache, ContentDigest};
 use super::compile::CompileError;
@@ -30,7 +32,16 @@ pub(crate) struct Version {
     limits: Limits,
     /// Made before the swap, so that the first call need not.
     spare: Mutex<Option<Instance>>,
+    /// An operation of it was done.
+    proven: AtomicBool,
+    /// Crashes before that.
+    crashes: AtomicU32,
+    /// Tells the loader that this version is of no use.
+    trouble: Arc<Notify>,
 }
+
+/// Crashes of a version that has done nothing yet, after which the one before it serves again.
+const HOPELESS_CRASHES: u32 = 3;
 
 /// Why a file does not become a version.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +86,7 @@ impl Version {
         name: &str,
         bytes: &[u8],
         settings: &PluginSettings,
+        trouble: &Arc<Notify>,
     ) -> Result<Self, LoadError> {
         let grants = Grants::new(&settings.allow)?;
         let (component, _) = cache.component(&engine.wasmtime, bytes).await?;
@@ -104,6 +116,9 @@ impl Version {
             services: services.clone(),
             limits,
             spare,
+            proven: AtomicBool::new(false),
+            crashes: AtomicU32::new(0),
+            trouble: trouble.clone(),
         })
     }
 
@@ -141,6 +156,25 @@ impl Version {
             .allow
             .iter()
             .any(|grant| grant == "audio" || grant == "display")
+    }
+
+    /// An operation was done.
+    pub(crate) fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// An operation crashed.
+    pub(crate) fn note_crash(&self) {
+        self.crashes.fetch_add(1, Ordering::Relaxed);
+        if self.is_hopeless() {
+            self.trouble.notify_one();
+        }
+    }
+
+    /// It crashed again and again and never did anything.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        !self.proven.load(Ordering::Relaxed)
+            && self.crashes.load(Ordering::Relaxed) >= HOPELESS_CRASHES
     }
 
     /// The engine it runs on.
