@@ -682,9 +682,11 @@ fn a_reply_does_not_wait_for_the_operations_behind_it() {
     );
     done(&wire.reply(slow));
     done(&wire.reply(behind));
+    // How long the slow one takes depends on what else the machine does; the first must not have waited for it.
     assert!(
-        begun.elapsed() > Duration::from_millis(1_500),
-        "the one between was not slow"
+        took < begun.elapsed() / 2,
+        "the first reply came after {took:?}, the last one after {:?}",
+        begun.elapsed()
     );
 }
 
