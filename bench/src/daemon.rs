@@ -38,6 +38,7 @@ pub(crate) struct Kit {
     plugins: PathBuf,
     echo: PathBuf,
     folder: PathBuf,
+    audio: String,
     this: PathBuf,
 }
 
@@ -54,6 +55,7 @@ impl Kit {
             plugins: args.plugins.clone(),
             echo: args.echo.clone(),
             folder: args.folder.clone(),
+            audio: args.audio.clone(),
             this,
         };
         let expect = |file: &Path, how: &str| match file.is_file() {
@@ -146,7 +148,7 @@ impl Device<'_> {
             .arg(folder.join("config.toml"))
             .arg("--ready-file")
             .arg(&ready);
-        command.args(["--display", "none", "--audio", "null"]);
+        command.args(["--display", "none", "--audio", &self.kit.audio]);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -50,6 +50,10 @@ struct Args {
     #[arg(long, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../.build/bench"))]
     folder: PathBuf,
 
+    /// The daemon's `--audio`.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    audio: String,
+
     /// Only these; all of them when absent.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     only: Vec<What>,
@@ -119,15 +123,19 @@ fn run(args: &Args) -> Result<(), Fault> {
     let mut report = report::Report::new(machine::Machine::look());
     report.machine.print();
     if wanted(What::Request) {
+        eprintln!("requests ...");
         request::measure(&kit, args.rounds, &mut report)?;
     }
     if wanted(What::Start) {
+        eprintln!("starts ...");
         start::measure(&kit, &mut report)?;
     }
     if wanted(What::Idle) {
+        eprintln!("idleness, which takes a while ...");
         idle::measure(&kit, args.idle_s, &mut report)?;
     }
     if wanted(What::Upload) {
+        eprintln!("uploads ...");
         upload::measure(&kit, args.upload_mib, &mut report)?;
     }
     report.print();
