@@ -1,0 +1,172 @@
+//! The session of a client: taken over, idle, waited for, ended.
+//! Invariant: it has at most one connection; without one it ends after its grace.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use pixelboy_protocol::{Code, Frame, Push, TimeOut};
+
+use super::refusal::too_late;
+use super::{Attach, Attached, Link, Presence};
+use crate::dispatch::operation::Operation;
+use crate::dispatch::session::{Idle, Session};
+
+impl Presence {
+    pub(super) fn attach(&mut self, attach: Attach) {
+        let Attach {
+            connection,
+            name,
+            lowest_unconfirmed,
+            outbox,
+            taken,
+        } = attach;
+        self.close_link(Code::Fenced, "the same client id connected again");
+        let now = Instant::now();
+        self.name = name;
+        let resumed = self.session.is_some();
+        if !resumed {
+            let session = Session::new(
+                self.session_number(),
+                self.dispatch.settings.receive_timeout,
+                now,
+            );
+            self.session = Some(session);
+            self.set_present(true);
+        }
+        if let Some(session) = &self.session {
+            // Pushes go to the connection of now.
+            let seat = outbox.clone();
+            let seat = Arc::new(move |push: Push| seat.send_if_room(push));
+            self.dispatch.services.audience.join(session.number, seat);
+        }
+        self.grace = None;
+        let confirmed = lowest_unconfirmed.saturating_sub(1);
+        self.record.received_through = self.record.received_through.max(confirmed);
+        self.link = Some(Link {
+            connection,
+            outbox,
+            last_number: 0,
+            asked: BTreeSet::new(),
+        });
+        self.was_told = false;
+        self.confirm(confirmed, &[]);
+        if let Some(session) = &self.session {
+            session.activity.note(now);
+            let attached = Attached {
+                resumed,
+                executed_through: self.record.executed_through,
+                received_through: self.record.received_through,
+                receive_timeout: session.receive_timeout,
+                activity: session.activity.clone(),
+                blobs: self.blobs.clone(),
+                upload_places: self.upload_places.clone(),
+            };
+            // A connection that broke meanwhile sends Detach.
+            let _ = taken.send(attached);
+        }
+        self.set_alarm();
+    }
+
+    /// A client that is present is neither dropped from the registry nor aged out of the store.
+    pub(super) fn set_present(&self, present: bool) {
+        self.present.store(present, Ordering::Release);
+        self.dispatch.services.store.present(self.client, present);
+    }
+
+    pub(super) fn session_number(&self) -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        // The time of the start in the upper bits keeps numbers of earlier runs apart.
+        static RUN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+        let run = RUN.get_or_init(|| {
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(1, |now| now.as_millis() as u64)
+        });
+        (run << 20) + NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn note_activity(&self) {
+        if let Some(session) = &self.session {
+            session.activity.note(Instant::now());
+        }
+    }
+
+    pub(super) fn close_link(&mut self, code: Code, message: &str) {
+        if let Some(link) = self.link.take() {
+            link.outbox.close(code, message);
+            self.start_grace();
+        }
+    }
+
+    pub(super) fn start_grace(&mut self) {
+        if self.session.is_some() {
+            self.grace = Some(Instant::now() + self.dispatch.settings.grace);
+            self.set_alarm();
+        }
+    }
+
+    pub(super) fn set_alarm(&mut self) {
+        let now = Instant::now();
+        let clock = match (self.grace, &self.session) {
+            (Some(grace), _) => Some(grace),
+            (None, Some(session)) if self.link.is_some() => session.idle_deadline(now),
+            _ => None,
+        };
+        let waiting = self
+            .queue
+            .iter()
+            .filter_map(|operation| operation.deadline)
+            .min();
+        let due = clock.into_iter().chain(waiting).min();
+        self.alarm_set = due.is_some();
+        if let Some(due) = due {
+            self.alarm.as_mut().reset(due.into());
+        }
+    }
+
+    pub(super) fn on_alarm(&mut self) {
+        let now = Instant::now();
+        self.expire_waiting(now);
+        if self.grace.is_some_and(|grace| now >= grace) {
+            self.end_session();
+        }
+        let busy = self.is_busy();
+        if self.grace.is_none()
+            && let (Some(session), Some(link)) = (&mut self.session, &self.link)
+            && let Idle::TimeOut(idle) = session.idle(now, busy)
+        {
+            let idle_ms = idle.as_millis() as u64;
+            link.outbox
+                .queue_with(|out| Frame::from(TimeOut { idle_ms }).encode(out));
+        }
+        self.set_alarm();
+    }
+
+    /// Operations whose time ran out before their turn.
+    pub(super) fn expire_waiting(&mut self, now: Instant) {
+        let is_due = |operation: &Operation| operation.deadline.is_some_and(|due| due <= now);
+        while let Some(at) = self.queue.iter().position(is_due) {
+            if let Some(operation) = self.unqueue(at) {
+                self.finish(operation.number, too_late());
+            }
+        }
+    }
+
+    pub(super) fn end_session(&mut self) {
+        self.grace = None;
+        if let Some(session) = self.session.take() {
+            let services = &self.dispatch.services;
+            services.audience.leave(session.number);
+            // What a reply named that is not confirmed may still be asked for.
+            let record = &self.record;
+            self.blobs.keep(|number| record.find(number).is_some());
+            if services.device.end_session(session.number) {
+                // It may have ended by itself meanwhile.
+                let _ = services.audio.stop();
+            }
+            tracing::debug!(client = %self.name, "session ended");
+        }
+    }
+}
