@@ -18,6 +18,10 @@ impl Output for Null {
     fn format(&self) -> Format {
         FORMAT
     }
+
+    fn never_rests(&self) -> bool {
+        false
+    }
 }
 
 struct Nowhere;
