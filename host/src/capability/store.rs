@@ -31,7 +31,7 @@ pub struct Writer(Option<StagedWriter>);
 /// The most names of one `names`.
 const MAX_NAMES: u32 = 1000;
 
-/// Checks a path as DESIGN's rules say.
+/// Checks a path against the store's rules.
 pub(crate) fn path(text: &str) -> Result<MediaPath, Failure> {
     text.parse().map_err(failure::of_path)
 }
