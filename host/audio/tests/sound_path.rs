@@ -257,7 +257,8 @@ fn what_is_asked_for_is_heard_at_the_sink_when_it_is_asked_for() {
         spans[2].from_s - 0.5,
         pips,
     );
-    near("pip to pip", spans[3].from_s - spans[2].from_s, 1.0, 0.011);
+    // A period of the sound server, 23 ms, may be late on a busy machine; what is exact is tested on the clock (capture).
+    near("pip to pip", spans[3].from_s - spans[2].from_s, 1.0, 0.025);
     let position_s = position.parse::<f64>().unwrap() / 1_000.0;
     let heard_s = 6.0 + at(asked) - spans[3].from_s;
     println!("position {position_s:.3} s, at the sink {heard_s:.3} s");
