@@ -1,5 +1,5 @@
 //! A small request, through a plugin and without one, beside a bare echo server.
-//! Client and servers share one CPU: between CPUs a wake-up takes longer than all that any server does.
+//! Client and servers share one CPU first: between CPUs a wake-up takes longer than all that any server does.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -30,18 +30,18 @@ const WARM_UP: usize = 2;
 pub(crate) fn measure(kit: &Kit, rounds: usize, report: &mut Report) -> Result<(), Fault> {
     let device = kit.device(true)?;
     let given = cpu::given()?;
-    let last = given.last().copied().unwrap_or_default();
-    let mut places = vec![("one CPU", vec![last])];
-    if given.len() > 1 {
-        places.push(("any CPU", given));
+    let (first, last) = (given.first().copied(), given.last().copied());
+    let (first, last) = (first.unwrap_or_default(), last.unwrap_or_default());
+    let mut places = vec![("one CPU", last, last)];
+    if first != last {
+        places.push(("two CPUs", last, first));
     }
-    for (place, cpus) in places {
-        let rows = cpu::on(&cpus, || {
-            let (daemon, bare) = (device.start()?, kit.bare_echo()?);
-            let rows = at(place, &daemon, &bare, rounds);
-            daemon.stop().and(rows)
-        })??;
-        rows.into_iter().for_each(|row| report.add(row));
+    for (place, servers, client) in places {
+        let (daemon, bare) = cpu::on(&[servers], || (device.start(), kit.bare_echo()))?;
+        let (daemon, bare) = (daemon?, bare?);
+        let rows = cpu::on(&[client], || at(place, &daemon, &bare, rounds))?;
+        daemon.stop()?;
+        rows?.into_iter().for_each(|row| report.add(row));
     }
     Ok(())
 }
