@@ -26,7 +26,7 @@ use crate::json;
 use crate::line::{Line, Settings, Word};
 use crate::output;
 use crate::said;
-use crate::trouble::Trouble;
+use crate::trouble::{self, Trouble};
 
 /// How long the device may take to let a client go.
 const LEAVING: Duration = Duration::from_secs(1);
@@ -81,10 +81,29 @@ pub(crate) async fn with_client<T>(
     work: impl AsyncFnOnce(&Client) -> Result<T, Trouble>,
 ) -> Result<T, Trouble> {
     let client = Client::connect(&settings.host, options(settings)).await?;
-    let done = work(&client).await;
+    let done = match tell_of_earlier_lines(&client).await {
+        Ok(()) => work(&client).await,
+        Err(trouble) => Err(trouble),
+    };
     // The work is done; a device that takes its time to let go changes nothing about it.
     let _ = tokio::time::timeout(LEAVING, client.close()).await;
     done
+}
+
+/// With a state file: what became of calls that an earlier line sent and did not hear of.
+async fn tell_of_earlier_lines(client: &Client) -> Result<(), Trouble> {
+    if let Some(notice) = client.notice() {
+        output::to_stderr(&format!("pixelboy: {notice}"))?;
+    }
+    for pending in client.carried_over() {
+        let op = pending.op().to_owned();
+        let said = match pending.await {
+            Ok(reply) => said::of_reply(&reply),
+            Err(error) => trouble::of_error(&error),
+        };
+        output::to_stderr(&format!("pixelboy: {op} of an earlier line: {said}"))?;
+    }
+    Ok(())
 }
 
 /// Calls an opcode and says what it answered.

@@ -65,7 +65,7 @@ pub(crate) struct Settings {
     /// Seconds to wait for an answer; of a transfer, how long it may rest [default: 30; of ping: 3]
     #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
-    /// Keep this client's identity in a file, one for each device, instead of being a new client each time.
+    /// Keep who this client is and what has no answer yet in a file, one for each device: the next line goes on after a crash of this one.
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 }

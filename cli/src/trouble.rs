@@ -62,12 +62,9 @@ impl Trouble {
             Self::Interrupted => 130,
             Self::BrokenPipe => 0,
             Self::Device(error) | Self::Advised(error, _) => match error {
-                Error::Failed(failure) => match failure.code {
-                    Code::Deadline => 5,
-                    Code::OutcomeUnknown => 4,
-                    _ => 1,
-                },
-                Error::Mismatch => 1,
+                open if open.leaves_open() => 4,
+                Error::Failed(failure) if failure.code == Code::Deadline => 5,
+                Error::Failed(_) | Error::NumberReused { .. } | Error::Mismatch => 1,
                 Error::Address(_)
                 | Error::NotSendable { .. }
                 | Error::State { .. }
@@ -77,7 +74,10 @@ impl Trouble {
                 | Error::Fenced { .. }
                 | Error::Protocol { .. }
                 | Error::Closed => 3,
-                Error::OutcomeUnknown { .. } => 4,
+                Error::OutcomeUnknown { .. }
+                | Error::Forgotten { .. }
+                | Error::RanReplyLost { .. }
+                | Error::AlreadyConfirmed { .. } => 4,
                 Error::TimedOut { .. } => 5,
             },
         }
@@ -109,6 +109,10 @@ impl Trouble {
                 Error::Protocol { .. } => ("protocol", vec![]),
                 Error::Closed => ("closed", vec![]),
                 Error::OutcomeUnknown { .. } => ("outcome-unknown", vec![]),
+                Error::Forgotten { .. } => ("client-forgotten", vec![]),
+                Error::NumberReused { .. } => ("number-reused", vec![]),
+                Error::RanReplyLost { .. } => ("ran-reply-lost", vec![]),
+                Error::AlreadyConfirmed { .. } => ("already-confirmed", vec![]),
                 Error::TimedOut { .. } => ("timed-out", vec![]),
                 Error::Mismatch => ("digest-mismatch", vec![]),
             },
@@ -125,12 +129,13 @@ impl Trouble {
     }
 }
 
-fn of_error(error: &Error) -> String {
+/// An error in words.
+pub(crate) fn of_error(error: &Error) -> String {
     match error {
         Error::Failed(failure) => format!("{} ({})", failure.message, failure.code),
-        // This command ends, so nobody can ask on for the same operation.
+        // This command ends: only a next one with the same state file could ask on for the same operation.
         Error::OutcomeUnknown { op, why, .. } => format!(
-            "{op} may or may not have happened: {why}\nlook first (pixelboy ls, stat or status), then do it again if it is missing"
+            "{op} may or may not have happened: {why}\nthe next line with the same --state FILE tells; without one look first (pixelboy ls, stat or status), then do it again if it is missing"
         ),
         other => other.to_string(),
     }

@@ -2,15 +2,16 @@
 //! Invariant: clones are one client; the last one that goes says goodbye.
 //! Not here: anything that outlives a call (`driver`, `session`).
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Blob, Call, Outcome, Value, decode_values, encode_call, limits, opcode};
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot};
 
 use crate::address::Address;
-use crate::command::Command;
+use crate::command::{Answer, Command};
 use crate::download::Download;
 use crate::driver::Driver;
 use crate::error::{Error, Ticket};
@@ -21,6 +22,7 @@ use crate::pending::Pending;
 use crate::reply::Reply;
 use crate::session::{Job, Session};
 use crate::source::Source;
+use crate::state::Notice;
 use crate::table::OpTable;
 use crate::transfer::Chunk;
 use crate::upload::{self, Upload};
@@ -57,6 +59,9 @@ struct Shared {
     uploads: Semaphore,
     downloads: Semaphore,
     tickets: AtomicU64,
+    notice: Notice,
+    /// Calls of an earlier run, until somebody asks for them.
+    carried_over: Mutex<Vec<(Ticket, String, oneshot::Receiver<Answer>)>>,
 }
 
 impl Client {
@@ -66,11 +71,20 @@ impl Client {
     /// When the address is none, nothing answers there, the device refuses, or the state file cannot be used.
     pub async fn connect(address: &str, options: Options) -> Result<Self, Error> {
         let address: Address = address.parse()?;
-        let identity = match options.state.clone() {
-            None => Identity::fresh()?,
-            Some(path) => Identity::kept(&path)?,
+        let (identity, unanswered, notice) = match options.state.clone() {
+            None => (Identity::fresh()?, BTreeMap::new(), None),
+            Some(path) => tokio::task::spawn_blocking(move || Identity::kept(&path))
+                .await
+                .map_err(|_| Error::Closed)??,
         };
-        let session = Session::new(identity, Instant::now());
+        let mut session = Session::new(identity, Instant::now());
+        let mut carried_over = Vec::new();
+        for (ticket, (number, call)) in (1..).map(Ticket).zip(unanswered) {
+            let (answer, answered) = oneshot::channel();
+            carried_over.push((ticket, call.op.clone(), answered));
+            session.take_over(number, Job::kept(ticket, call, options.deadline, answer));
+        }
+        let tickets = 1 + carried_over.len() as u64;
         let (commands, asked) = mpsc::unbounded_channel();
         let (chunks, chunks_out) = mpsc::channel(CHUNKS);
         let (events, _) = broadcast::channel(EVENTS);
@@ -98,9 +112,36 @@ impl Client {
                 room: Arc::new(Semaphore::new(ROOM_KIB)),
                 uploads: Semaphore::new(UPLOADS_AT_ONCE),
                 downloads: Semaphore::new(DOWNLOADS_AT_ONCE),
-                tickets: AtomicU64::new(1),
+                tickets: AtomicU64::new(tickets),
+                notice,
+                carried_over: Mutex::new(carried_over),
             }),
         })
+    }
+
+    /// With a state file: calls of an earlier run that got no answer. They were sent again as far as their time allows, and go on in
+    /// this run; what becomes of them is told once, to whoever asks here first.
+    #[must_use]
+    pub fn carried_over(&self) -> Vec<Pending> {
+        let mut kept = self
+            .shared
+            .carried_over
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        kept.drain(..)
+            .map(|(ticket, op, answer)| Pending {
+                client: self.clone(),
+                ticket,
+                op,
+                answer,
+            })
+            .collect()
+    }
+
+    /// A sentence for a person, where the state file was damaged and this client is a new one.
+    #[must_use]
+    pub fn notice(&self) -> Option<&str> {
+        self.shared.notice.as_deref()
     }
 
     /// Where the device is.
@@ -200,20 +241,20 @@ impl Client {
             .map_err(|_| Error::Closed)?;
         let ticket = Ticket(self.shared.tickets.fetch_add(1, Ordering::Relaxed));
         let (answer, answered) = oneshot::channel();
-        let job = Job {
+        let job = Job::new(
             ticket,
-            op: op.to_owned(),
+            op.to_owned(),
             call,
             deadline,
             patience,
-            answer: Some(answer),
-            cancelling: false,
-            _room: Some(room),
-        };
+            answer,
+            room,
+        );
         self.send(Command::Submit(job))?;
         Ok(Pending {
             client: self.clone(),
             ticket,
+            op: op.to_owned(),
             answer: answered,
         })
     }
@@ -233,6 +274,7 @@ impl Client {
         let pending = Pending {
             client: self.clone(),
             ticket,
+            op: String::new(),
             answer: answered,
         };
         pending.reply().await

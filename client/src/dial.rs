@@ -12,9 +12,6 @@ use crate::address::Address;
 use crate::error::{Error, said};
 use crate::link::Link;
 
-/// How long a device that is connected may take to greet.
-const GREETING: Duration = Duration::from_secs(10);
-
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum NoLink {
@@ -26,7 +23,7 @@ pub(crate) enum NoLink {
     Final(Error),
 }
 
-/// Connects and greets.
+/// Connects and greets, `within` that time in all.
 pub(crate) async fn dial(
     address: Address,
     hello: Hello,
@@ -38,8 +35,9 @@ pub(crate) async fn dial(
             why,
         })
     };
+    let until = tokio::time::Instant::now() + within;
     let connecting = TcpStream::connect((address.host.as_str(), address.port));
-    let stream = match tokio::time::timeout(within, connecting).await {
+    let stream = match tokio::time::timeout_at(until, connecting).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(why_not(&address, &error))),
         Err(_) => {
@@ -57,7 +55,7 @@ pub(crate) async fn dial(
             what: format!("(this client) a Hello that cannot be sent: {error}"),
         }));
     }
-    match tokio::time::timeout(GREETING, greet(&mut link)).await {
+    match tokio::time::timeout_at(until, greet(&mut link)).await {
         Ok(Ok(Greeting::Welcome(welcome))) if welcome.version == VERSION => {
             link.frames.welcomed();
             Ok((link, welcome))
@@ -86,7 +84,7 @@ pub(crate) async fn dial(
         ))),
         Err(_) => Err(unreachable(format!(
             "something listens there, but did not greet within {} s; is it pixelboyd?",
-            GREETING.as_secs()
+            within.as_secs_f64()
         ))),
     }
 }

@@ -1,6 +1,7 @@
 //! The one task behind a client: it connects, reads, writes, keeps time, and connects again.
 //! Invariant: at most one connection at a time; whatever waits ends by its deadline, connected or not.
 //! Not here: what calls mean (`session`), the bytes of transfers (`upload`, `download`, which run in their callers).
+//! Invariant: nothing that the state file must know of first leaves before it does; it is written on a thread for it.
 //! A broken connection is made again with growing pauses; a refusal that cannot change ends the client with its reason.
 
 mod commands;
@@ -21,15 +22,19 @@ use crate::command::{Command, Handler};
 use crate::dial::{NoLink, dial};
 use crate::error::{Error, said};
 use crate::event::Event;
+use crate::identity::Save;
 use crate::link::{Alive, Link};
 use crate::options::Options;
 use crate::session::Session;
 use crate::table::{Assembly, OpTable};
 use crate::transfer::{Chunk, Epoch, Route};
 
+/// How long a connection may take to be made again: a device that starts has much to do.
+const CONNECT_AGAIN: Duration = Duration::from_secs(10);
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+type Saving = tokio::task::JoinHandle<(Save, Result<(), Error>)>;
 type Dialling = Pin<Box<dyn Future<Output = Result<(Link, Welcome), NoLink>> + Send>>;
 
 /// The one task behind a client.
@@ -58,7 +63,10 @@ pub(crate) struct Driver {
     table_digest: Option<[u8; 16]>,
     assembly: Assembly,
     table_wanted: Vec<oneshot::Sender<Result<Arc<OpTable>, Error>>>,
-    bound: HashMap<String, Handler>,
+    /// None: it was taken back.
+    bound: HashMap<String, Option<Handler>>,
+    /// The state file is being written.
+    saving: Option<Saving>,
     closing: Option<Closing>,
     has_handles: bool,
     over: Option<Error>,
@@ -76,6 +84,7 @@ enum Woken {
     Chunk(Chunk),
     Socket(std::io::Result<tokio::io::Ready>),
     Dialled(Result<(Link, Welcome), NoLink>),
+    Saved(Result<(Save, Result<(), Error>), tokio::task::JoinError>),
     Time,
 }
 
@@ -115,6 +124,7 @@ impl Driver {
             assembly: Assembly::default(),
             table_wanted: Vec::new(),
             bound: HashMap::new(),
+            saving: None,
             closing: None,
             has_handles: true,
             over: None,
@@ -141,11 +151,16 @@ impl Driver {
                     self.dialling = None;
                     self.on_dialled(dialled);
                 }
+                Woken::Saved(saved) => self.on_saved(saved),
                 Woken::Time => {}
             }
         }
-        // Whoever still asks hears why there is no answer, for as long as there are handles.
         self.link = None;
+        self.finish_state().await;
+        if let (Some(first), Some(over)) = (self.first.take(), &self.over) {
+            let _ = first.send(Err(over.clone()));
+        }
+        // Whoever still asks hears why there is no answer, for as long as there are handles.
         if let Some(closing) = self.closing.take() {
             for closed in closing.closed {
                 let _ = closed.send(());
@@ -160,6 +175,7 @@ impl Driver {
         let chunk_wanted = self.link.as_ref().is_some_and(Link::wants_chunk);
         let link = &self.link;
         let dialling = &mut self.dialling;
+        let saving = &mut self.saving;
         tokio::select! {
             ready = async {
                 match link {
@@ -174,6 +190,15 @@ impl Driver {
                     None => std::future::pending().await,
                 }
             } => Woken::Dialled(dialled),
+            saved = async {
+                match saving {
+                    Some(saving) => saving.await,
+                    None => std::future::pending().await,
+                }
+            } => {
+                self.saving = None;
+                Woken::Saved(saved)
+            }
             Some(chunk) = self.chunks.recv(), if chunk_wanted => Woken::Chunk(chunk),
             () = tokio::time::sleep_until(due.into()) => Woken::Time,
         }
@@ -186,18 +211,21 @@ impl Driver {
         if self.link.is_none() && self.dialling.is_none() {
             if now >= self.dial_at {
                 let hello = self.session.hello(&self.name);
-                self.dialling = Some(Box::pin(dial(
-                    self.address.clone(),
-                    hello,
-                    self.connect_timeout,
-                )));
+                let within = match self.first {
+                    Some(_) => self.connect_timeout,
+                    None => self.connect_timeout.max(CONNECT_AGAIN),
+                };
+                self.dialling = Some(Box::pin(dial(self.address.clone(), hello, within)));
             } else {
                 due = due.min(self.dial_at);
             }
         }
         due = due.min(self.step_closing(now));
+        if self.saving.is_none() {
+            self.saving = self.save();
+        }
         if let Some(link) = &mut self.link {
-            link.out().append(&mut self.session.out);
+            link.out().append(self.session.ready_frames());
             let awaiting = self.session.is_awaiting()
                 || !self.routes.is_empty()
                 || !self.pings.is_empty()
@@ -246,15 +274,41 @@ impl Driver {
         };
         closing.until = Some(now + GOODBYE);
         self.session.confirm();
-        link.out().append(&mut self.session.out);
         if self.session.identity().is_kept() {
             // The session ends, the record of the client stays for the next run.
             self.session.say_cc();
-            link.out().append(&mut self.session.out);
         } else {
+            link.out().append(self.session.ready_frames());
             let _ = Goodbye {}.encode(link.out());
         }
         now + GOODBYE
+    }
+
+    /// Begins to write what the state file must know of before more is sent.
+    fn save(&mut self) -> Option<Saving> {
+        let save = self.session.begin_save()?;
+        Some(tokio::task::spawn_blocking(move || save.run()))
+    }
+
+    fn on_saved(&mut self, saved: Result<(Save, Result<(), Error>), tokio::task::JoinError>) {
+        match saved {
+            Ok((save, Ok(()))) => self.session.end_save(save),
+            Ok((_, Err(error))) => self.end(error),
+            Err(_) => self.end(Error::Closed),
+        }
+    }
+
+    /// The last notes, then another program may have the file.
+    async fn finish_state(&mut self) {
+        for saving in [self.saving.take(), None] {
+            let Some(saving) = saving.or_else(|| self.save()) else {
+                break;
+            };
+            if let Ok((save, Ok(()))) = saving.await {
+                self.session.end_save(save);
+            }
+        }
+        self.session.identity().release();
     }
 
     fn tell(&self, event: Event) {

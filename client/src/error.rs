@@ -1,6 +1,5 @@
 //! Everything that can go wrong, with what is known and what to do.
-//! Invariant: only [`Error::OutcomeUnknown`] leaves open whether a call happened; of every other error nothing happened, but for
-//! the failures that say otherwise by themselves.
+//! Invariant: [`Error::leaves_open`] says whether a call may have happened; of every other error nothing happened.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +11,11 @@ use crate::address::{Address, NoAddress};
 /// Names a call whose answer was not waited for, to ask for it again: [`Client::again`](crate::Client::again).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(crate) u64);
+
+impl Ticket {
+    /// Of what no caller asked for.
+    pub(crate) const NONE: Self = Self(0);
+}
 
 /// What can go wrong.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -78,7 +82,7 @@ pub enum Error {
         why: String,
     },
     /// It may or may not have happened.
-    #[error("{op}: outcome unknown: {why}{}", if ticket.is_some() { "; safe to ask again with this client" } else { "" })]
+    #[error("{op}: outcome unknown: {why}{}", if ticket.is_some() { "; safe to send again with this client" } else { "" })]
     OutcomeUnknown {
         /// The opcode.
         op: String,
@@ -86,6 +90,42 @@ pub enum Error {
         why: String,
         /// To ask for the same operation again, which never runs twice. None: it cannot be asked for any more.
         ticket: Option<Ticket>,
+    },
+    /// It may or may not have happened, and cannot be asked for any more: the device does not know this client as it was.
+    #[error("{op}: outcome unknown: {why}; look (ls, stat or status) before doing it again")]
+    Forgotten {
+        /// The opcode.
+        op: String,
+        /// What was found.
+        why: String,
+    },
+    /// It did not happen: another program sent something else under its number, and so uses the same client id.
+    #[error(
+        "{op} did not happen: another program uses the same client id ({message}); give each program its own state file"
+    )]
+    NumberReused {
+        /// The opcode.
+        op: String,
+        /// What the device said.
+        message: String,
+    },
+    /// It ran, or was refused, and its reply is lost; nothing of it is on the device's disk.
+    #[error(
+        "{op}: its reply is lost, and nothing of it is on the device's disk; do it again where only the storing matters ({message})"
+    )]
+    RanReplyLost {
+        /// The opcode.
+        op: String,
+        /// What the device said.
+        message: String,
+    },
+    /// An earlier run got its reply, and told the device so; what it was is not kept.
+    #[error("{op} was answered to an earlier run; what the answer was is not kept ({message})")]
+    AlreadyConfirmed {
+        /// The opcode.
+        op: String,
+        /// What the device said.
+        message: String,
     },
     /// The bytes that were fetched are not those that the device announced.
     #[error("what was fetched does not have the announced SHA-256; fetch it again")]
@@ -116,7 +156,27 @@ impl Error {
             Self::Failed(failure) => Some(failure.code),
             Self::Refused { code, .. } => Some(*code),
             Self::Fenced { .. } => Some(Code::Fenced),
+            Self::Forgotten { .. } => Some(Code::ClientForgotten),
+            Self::NumberReused { .. } => Some(Code::NumberReused),
+            Self::RanReplyLost { .. } => Some(Code::RanReplyLost),
+            Self::AlreadyConfirmed { .. } => Some(Code::AlreadyConfirmed),
             _ => None,
+        }
+    }
+
+    /// Whether the call may have happened all the same.
+    #[must_use]
+    pub fn leaves_open(&self) -> bool {
+        match self {
+            Self::OutcomeUnknown { .. }
+            | Self::Forgotten { .. }
+            | Self::RanReplyLost { .. }
+            | Self::AlreadyConfirmed { .. } => true,
+            // An answer put off was lost; what its handler wrote is there.
+            Self::Failed(failure) => {
+                matches!(failure.code, Code::OutcomeUnknown | Code::Interrupted)
+            }
+            _ => false,
         }
     }
 

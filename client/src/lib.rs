@@ -46,6 +46,7 @@ mod driver;
 mod identity;
 mod link;
 mod session;
+mod state;
 mod transfer;
 
 pub use address::{Address, DEFAULT_PORT, NoAddress};

@@ -8,10 +8,11 @@ use std::time::Duration;
 pub struct Options {
     /// Shown in the device's log; cut to 64 bytes.
     pub name: String,
-    /// A file that keeps the client's identity from run to run, one for each device and for one program at a time. None: an
-    /// identity for this run, which the device forgets at [`Client::close`](crate::Client::close).
+    /// A file that keeps who this client is and what has no answer yet, so that the next run goes on also after a crash of this
+    /// one; one for each device, and for one program at a time. Each call costs a sync of it. None: an identity for this run,
+    /// which the device forgets at [`Client::close`](crate::Client::close).
     pub state: Option<PathBuf>,
-    /// For the first connection; later ones are tried again for as long as the client is there.
+    /// For the first connection, up to the device's greeting; later ones are tried again for as long as the client is there.
     pub connect_timeout: Duration,
     /// Of a call that is given none: the device does not begin it later, and the caller waits no longer. Of a transfer: how
     /// long it may rest.

@@ -16,6 +16,7 @@ use crate::reply::Reply;
 pub struct Pending {
     pub(crate) client: Client,
     pub(crate) ticket: Ticket,
+    pub(crate) op: String,
     pub(crate) answer: oneshot::Receiver<Answer>,
 }
 
@@ -24,6 +25,12 @@ impl Pending {
     #[must_use]
     pub fn ticket(&self) -> Ticket {
         self.ticket
+    }
+
+    /// The opcode.
+    #[must_use]
+    pub fn op(&self) -> &str {
+        &self.op
     }
 
     /// Asks the device to drop it, where it has not begun to commit: then it ends as the failure `cancelled`.

@@ -1,26 +1,32 @@
 //! The calls of a client: numbers, order, window, confirmation, sending again, deadlines. *Exactly once* on this side.
 //! Invariant: requests leave in the order they were submitted, each under its number with the same bytes however often it is
 //! sent; only what was answered is confirmed; every call ends by its deadline.
-//! Not here: sockets, transfers and clocks (`driver`); frames are left in `out` for whoever has a connection.
-//! When the device no longer knows the client, what was sent is *outcome unknown* and what was not goes on under a new id.
+//! Not here: sockets, transfers and clocks (`driver`); frames are left for whoever has a connection, those that a state file
+//! must know of first until it does. When the device no longer knows the client, what was sent is *outcome unknown* for good, and
+//! what was not goes on under a new id.
 
+mod frames;
 mod job;
+mod settings;
 mod window;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{
-    Cancel, Code, Hello, Limits, Outcome, Welcome, encode_call, encode_request_with,
+    Cancel, Code, Failure, Hello, Limits, Outcome, Welcome, encode_call, encode_request_with,
 };
 use tokio::sync::oneshot;
 
 use crate::command::Answer;
 use crate::error::{Error, Ticket};
-use crate::identity::Identity;
+use crate::identity::{Identity, Save};
 use crate::reply::Reply;
+use crate::state::KeptCall;
 
-pub(crate) use job::Job;
+use frames::Frames;
+pub(crate) use job::{From, Job};
+use settings::Settings;
 use window::Window;
 
 /// Answers that nobody waited for any more are kept for a while, should somebody ask.
@@ -38,6 +44,7 @@ pub(crate) struct Session {
     sent: BTreeMap<u64, Job>,
     sent_bytes: u64,
     window: Window,
+    settings: Settings,
     late: VecDeque<(Ticket, Answer)>,
     /// Nothing is due before.
     due: Instant,
@@ -47,13 +54,14 @@ pub(crate) struct Session {
     over: Option<Error>,
     /// `cc` was done: the device closes next.
     pub(crate) ending: bool,
-    /// Frames to be sent on the present connection.
-    pub(crate) out: Vec<u8>,
+    frames: Frames,
+    /// Requests up to here are in the state file, where there is one.
+    saved_through: u64,
 }
 
 /// The device knows less or more of this client than it should: a new id was taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Renewed;
+pub(crate) struct Renewed(pub(crate) &'static str);
 
 impl Session {
     pub(crate) fn new(identity: Identity, now: Instant) -> Self {
@@ -65,13 +73,23 @@ impl Session {
             sent: BTreeMap::new(),
             sent_bytes: 0,
             window: Window::default(),
+            settings: Settings::default(),
             late: VecDeque::new(),
             due: now + FAR,
             trouble: None,
             over: None,
             ending: false,
-            out: Vec::new(),
+            frames: Frames::default(),
+            saved_through: 0,
         }
+    }
+
+    /// Takes over what an earlier run sent and got no answer to.
+    pub(crate) fn take_over(&mut self, number: u64, job: Job) {
+        self.due = self.due.min(job.deadline);
+        self.saved_through = self.saved_through.max(number);
+        self.sent_bytes += job.bytes();
+        self.sent.insert(number, job);
     }
 
     pub(crate) fn identity(&mut self) -> &mut Identity {
@@ -114,14 +132,17 @@ impl Session {
             .store
             .is_some_and(|store| store != welcome.store);
         if another {
-            self.renew("the device has another data folder than before")?;
-            return Ok(Err(Renewed));
+            return self
+                .renew("the device has another data folder than before")
+                .map(Err);
         }
         if self.identity.next_number() <= welcome.received_through {
-            self.renew("the device knows more of this client than the client itself; is its state file a copy, or an old one?")?;
-            return Ok(Err(Renewed));
+            return self.renew("the device knows more of this client than the client itself; is its state file a copy, or an old one?").map(Err);
         }
-        self.identity.met(welcome.store)?;
+        self.identity.met(welcome.store);
+        if !welcome.resumed {
+            self.settings.began_anew();
+        }
         self.limits = Limits::from_wire(&welcome.limits);
         self.ready = true;
         self.trouble = None;
@@ -129,10 +150,10 @@ impl Session {
         self.window.connected(lowest, welcome.received_through);
         self.confirm();
         for (number, job) in &self.sent {
-            send(*number, job, 0, now, &mut self.out);
+            send(*number, job, 0, now, self.frames.out());
             self.window.sent(*number);
             if job.cancelling {
-                put(Cancel { number: *number }.encode(&mut self.out));
+                put(Cancel { number: *number }.encode(self.frames.out()));
             }
         }
         self.advance(now);
@@ -142,44 +163,80 @@ impl Session {
     /// The connection broke, or could not be made.
     pub(crate) fn lost(&mut self, why: String) {
         self.ready = false;
-        self.out.clear();
+        self.frames.lost();
         self.trouble = Some(why);
     }
 
     /// There will be no further connection: everything under way ends.
     pub(crate) fn end(&mut self, error: &Error) {
         self.ready = false;
-        self.out.clear();
+        self.frames.lost();
         for job in std::mem::take(&mut self.queue) {
             settle(&mut self.late, job, Err(error.clone()));
         }
-        for job in std::mem::take(&mut self.sent).into_values() {
+        let is_kept = self.identity.is_kept();
+        for (number, job) in std::mem::take(&mut self.sent) {
+            if is_kept && number > self.saved_through {
+                // It waited for the state file, and was never sent; the next run must not send it.
+                self.identity.answered(number);
+                settle(&mut self.late, job, Err(error.clone()));
+                continue;
+            }
+            let later = match is_kept && job.to_keep().is_some() {
+                true => "; the next run with this state file asks for it again",
+                false => "",
+            };
             let unknown = Error::OutcomeUnknown {
                 op: job.op.clone(),
-                why: error.to_string(),
+                why: format!("{error}{later}"),
                 ticket: None,
             };
             settle(&mut self.late, job, Err(unknown));
         }
-        self.identity.release();
         self.over = Some(error.clone());
     }
 
     /// Takes a new client id. What was sent is unknown for good; what waits goes on under the new id.
-    pub(crate) fn renew(&mut self, why: &str) -> Result<(), Error> {
+    pub(crate) fn renew(&mut self, why: &'static str) -> Result<Renewed, Error> {
         for job in std::mem::take(&mut self.sent).into_values() {
-            let unknown = Error::OutcomeUnknown {
+            let forgotten = Error::Forgotten {
                 op: job.op.clone(),
                 why: why.to_owned(),
-                ticket: None,
             };
-            settle(&mut self.late, job, Err(unknown));
+            settle(&mut self.late, job, Err(forgotten));
         }
         self.sent_bytes = 0;
         self.window = Window::default();
+        self.settings.renumbered();
         self.ready = false;
-        self.out.clear();
-        self.identity.renew()
+        self.frames.renewed();
+        self.saved_through = 0;
+        self.identity.renew()?;
+        Ok(Renewed(why))
+    }
+
+    // ---- the state file ----
+
+    /// What must be on the disk before more is sent, if anything.
+    pub(crate) fn begin_save(&mut self) -> Option<Save> {
+        let kept = self.sent.iter().filter_map(|(number, job)| {
+            let call: KeptCall = job.to_keep()?;
+            Some((*number, call))
+        });
+        let save = self.identity.begin_save(kept)?;
+        self.frames.wait(self.identity.next_number() - 1);
+        Some(save)
+    }
+
+    /// It is on the disk: what waited may be sent.
+    pub(crate) fn end_save(&mut self, save: Save) {
+        self.identity.end_save(save);
+        self.saved_through = self.saved_through.max(self.frames.written());
+    }
+
+    /// Frames that may be sent now.
+    pub(crate) fn ready_frames(&mut self) -> &mut Vec<u8> {
+        self.frames.ready(self.identity.has_notes())
     }
 
     // ---- calls ----
@@ -208,7 +265,7 @@ impl Session {
         if let Some((number, job)) = self.sent.iter_mut().find(|(_, job)| job.ticket == ticket) {
             job.cancelling = true;
             if self.ready {
-                put(Cancel { number: *number }.encode(&mut self.out));
+                put(Cancel { number: *number }.encode(self.frames.out()));
             }
         }
     }
@@ -227,8 +284,7 @@ impl Session {
             return;
         }
         if let Some(job) = self.sent.values_mut().find(|job| job.ticket == ticket) {
-            job.deadline = deadline;
-            job.answer = Some(answer);
+            job.wait_on(deadline, answer);
             self.due = self.due.min(deadline);
             return;
         }
@@ -243,11 +299,16 @@ impl Session {
         let _ = answer.send(Err(unknown));
     }
 
-    /// A reply has come.
-    pub(crate) fn replied(&mut self, reply: pixelboy_protocol::Reply, bytes: usize, now: Instant) {
+    /// A reply has come. Says so where it shows that the client id is not this client's alone.
+    pub(crate) fn replied(
+        &mut self,
+        reply: pixelboy_protocol::Reply,
+        bytes: usize,
+        now: Instant,
+    ) -> Result<Option<Renewed>, Error> {
         let number = reply.number;
         let Some(job) = self.sent.get_mut(&number) else {
-            return;
+            return Ok(None);
         };
         if let Outcome::Failed(failure) = &reply.outcome
             && failure.code == Code::OutcomeUnknown
@@ -259,15 +320,17 @@ impl Session {
                 ticket: Some(job.ticket),
             };
             job.answer(Err(unknown));
-            return;
+            return Ok(None);
         }
         let Some(job) = self.sent.remove(&number) else {
-            return;
+            return Ok(None);
         };
         self.sent_bytes = self.sent_bytes.saturating_sub(job.bytes());
         let answer = match reply.outcome {
             Outcome::Done(values) => {
                 self.ending |= job.op == "cc" && !reply.recorded;
+                self.settings
+                    .done(number, &job.op, &job.call, reply.recorded);
                 Ok(Reply {
                     op: job.op.clone(),
                     values,
@@ -275,14 +338,22 @@ impl Session {
                     recorded: reply.recorded,
                 })
             }
-            Outcome::Failed(failure) => Err(Error::Failed(failure)),
+            Outcome::Failed(failure) => Err(refused(&job.op, failure)),
         };
+        let is_shared = matches!(answer, Err(Error::NumberReused { .. }));
         settle(&mut self.late, job, answer);
+        if is_shared {
+            return self
+                .renew("another program uses the same client id")
+                .map(Some);
+        }
+        self.identity.answered(number);
         self.window.answered(number, bytes);
         if self.window.is_filling(&self.limits) {
             self.confirm();
         }
         self.advance(now);
+        Ok(None)
     }
 
     /// Tells the device which replies have come, as far as it was not told.
@@ -290,7 +361,7 @@ impl Session {
         if self.ready
             && let Some(confirm) = self.window.confirmation(self.lowest())
         {
-            put(confirm.encode(&mut self.out));
+            put(confirm.encode(self.frames.out()));
         }
     }
 
@@ -298,10 +369,8 @@ impl Session {
     pub(crate) fn say_cc(&mut self) {
         let mut call = Vec::new();
         put(encode_call("cc", &[], &[], &mut call));
-        // Without a number the session ends by itself after its grace.
-        if self.ready
-            && let Ok(number) = self.identity.number()
-        {
+        if self.ready {
+            let number = self.identity.number(None);
             let lowest = self.lowest().min(number);
             let confirmed = self.window.confirmed_by_request(lowest);
             put(encode_request_with(
@@ -309,7 +378,7 @@ impl Session {
                 confirmed,
                 None,
                 &call,
-                &mut self.out,
+                self.frames.out(),
             ));
         }
     }
@@ -332,7 +401,7 @@ impl Session {
                 // Dropped where it has not begun; otherwise its reply is kept for whoever asks again.
                 job.cancelling = true;
                 if self.ready {
-                    put(Cancel { number: *number }.encode(&mut self.out));
+                    put(Cancel { number: *number }.encode(self.frames.out()));
                 }
                 let unknown = Error::OutcomeUnknown {
                     op: job.op.clone(),
@@ -364,6 +433,9 @@ impl Session {
 
     /// Numbers and sends what the windows have room for.
     fn advance(&mut self, now: Instant) {
+        if self.ready {
+            self.set_again(now);
+        }
         while self.ready
             && let Some(job) = self.queue.front()
         {
@@ -382,23 +454,38 @@ impl Session {
                 settle(&mut self.late, job, Err(error));
                 continue;
             }
-            let number = match self.identity.number() {
-                Ok(number) => number,
-                Err(error) => {
-                    settle(&mut self.late, job, Err(error));
-                    continue;
-                }
-            };
-            self.sent_bytes = bytes_after;
-            let lowest = self
-                .sent
-                .first_key_value()
-                .map_or(number, |(lowest, _)| *lowest);
-            let confirmed = self.window.confirmed_by_request(lowest);
-            send(number, &job, confirmed, now, &mut self.out);
-            self.window.sent(number);
-            self.sent.insert(number, job);
+            self.send_new(job, now);
         }
+    }
+
+    /// Tells a new session what the one before was told.
+    fn set_again(&mut self, now: Instant) {
+        loop {
+            let sent = &self.sent;
+            let due = self
+                .settings
+                .due(|| Box::new(sent.values().map(|job| job.op.as_str())));
+            let Some((op, call)) = due else { return };
+            let job = Job::of_client(Ticket::NONE, op, call, now, Duration::ZERO);
+            self.send_new(job, now);
+        }
+    }
+
+    fn send_new(&mut self, job: Job, now: Instant) {
+        let kept = match self.identity.is_kept() {
+            true => job.to_keep(),
+            false => None,
+        };
+        let number = self.identity.number(kept.as_ref());
+        self.sent_bytes += job.bytes();
+        let lowest = self
+            .sent
+            .first_key_value()
+            .map_or(number, |(lowest, _)| *lowest);
+        let confirmed = self.window.confirmed_by_request(lowest);
+        send(number, &job, confirmed, now, self.frames.out());
+        self.window.sent(number);
+        self.sent.insert(number, job);
     }
 
     fn not_sent(&self, job: &Job) -> Error {
@@ -427,7 +514,7 @@ fn send(number: u64, job: &Job, confirmed: u64, now: Instant, out: &mut Vec<u8>)
     put(encode_request_with(
         number,
         confirmed,
-        Some(deadline_ms),
+        deadline_ms,
         &job.call,
         out,
     ));
@@ -438,7 +525,21 @@ fn put(encoded: Result<(), pixelboy_protocol::EncodeError>) {
     debug_assert!(encoded.is_ok(), "{encoded:?}");
 }
 
+/// What the device said no with; some of it is about the client, not about the call.
+fn refused(op: &str, failure: Failure) -> Error {
+    let (op, message) = (op.to_owned(), failure.message.clone());
+    match failure.code {
+        Code::NumberReused => Error::NumberReused { op, message },
+        Code::RanReplyLost => Error::RanReplyLost { op, message },
+        Code::AlreadyConfirmed => Error::AlreadyConfirmed { op, message },
+        _ => Error::Failed(failure),
+    }
+}
+
 fn settle(late: &mut VecDeque<(Ticket, Answer)>, mut job: Job, answer: Answer) {
+    if job.from == From::Client {
+        return;
+    }
     if job.answer.is_some() {
         job.answer(answer);
     } else {

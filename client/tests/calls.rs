@@ -358,10 +358,8 @@ async fn a_forgotten_client_takes_a_new_id_and_says_what_is_unknown() {
     assert!(before.client != after.client);
     assert_eq!((after.last_store, after.lowest_unconfirmed), (None, 1));
     let error = pending.await.unwrap_err();
-    assert!(
-        matches!(error, Error::OutcomeUnknown { ticket: None, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Forgotten { .. }), "{error:?}");
+    assert!(error.leaves_open() && error.code() == Some(Code::ClientForgotten));
     let (reply, ()) = tokio::join!(client.call("say", text("y"), [], None), async {
         let request = device.request().await;
         assert_eq!((request.number, request.confirmed), (1, 0));
@@ -390,9 +388,9 @@ async fn another_store_or_a_device_that_knows_more_means_a_new_id() {
             let pending = client.submit("say", text("x"), [], None).await.unwrap();
             device.request().await;
             drop(device);
-            tokio::spawn(async move {
-                assert!(matches!(pending.await, Err(Error::OutcomeUnknown { .. })))
-            });
+            tokio::spawn(
+                async move { assert!(matches!(pending.await, Err(Error::Forgotten { .. }))) },
+            );
         }
         let (mut device, before) = host.accept().await;
         device.send(changed).await;
@@ -511,4 +509,120 @@ async fn a_device_that_breaks_the_protocol_is_told_so_and_tried_again() {
     assert_eq!(digest(&again), request_digest(&call));
     device.done(1, vec![]).await;
     pending.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_number_that_another_program_used_means_a_new_id_for_the_calls_behind_it() {
+    let (host, client, mut device) = connected().await;
+    let first = client.submit("say", text("x"), [], None).await.unwrap();
+    let second = client.submit("say", text("y"), [], None).await.unwrap();
+    device.request().await;
+    device.request().await;
+    device.failed(1, Code::NumberReused, "not yours").await;
+    let error = first.await.unwrap_err();
+    assert!(matches!(error, Error::NumberReused { .. }), "{error:?}");
+    assert!(!error.leaves_open());
+    let error = second.await.unwrap_err();
+    assert!(matches!(error, Error::Forgotten { .. }), "{error:?}");
+    let (mut device, hello) = host.welcome().await;
+    assert_eq!((hello.last_store, hello.lowest_unconfirmed), (None, 1));
+    let (reply, ()) = tokio::join!(client.call("say", text("z"), [], None), async {
+        assert_eq!(device.request().await.number, 1);
+        device.done(1, vec![]).await;
+    });
+    reply.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_reply_and_a_confirmed_one_are_final_and_leave_open_what_happened() {
+    let (_host, client, mut device) = connected().await;
+    let (error, ()) = tokio::join!(client.call("say", text("x"), [], None), async {
+        device.request().await;
+        device.failed(1, Code::RanReplyLost, "crashed").await;
+    });
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::RanReplyLost { .. }) && error.leaves_open());
+    let said = error.to_string();
+    assert!(
+        said.contains("nothing of it is on the device's disk"),
+        "{said}"
+    );
+    let (error, ()) = tokio::join!(client.call("say", text("x"), [], None), async {
+        // The lost one is confirmed: it was final.
+        let request = device.request().await;
+        assert_eq!((request.number, request.confirmed), (2, 1));
+        device
+            .failed(2, Code::AlreadyConfirmed, "you said so")
+            .await;
+    });
+    let error = error.unwrap_err();
+    assert!(matches!(error, Error::AlreadyConfirmed { .. }) && error.leaves_open());
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_bytes_and_says_nothing_is_given_up_and_made_anew() {
+    let host = Host::new().await;
+    let quick = Welcome {
+        limits: vec![(12, 50)],
+        ..welcome()
+    };
+    let (client, (mut dead, _)) =
+        tokio::join!(Client::connect(&host.address, Options::default()), async {
+            let (mut device, hello) = host.accept().await;
+            device.send(quick).await;
+            (device, hello)
+        });
+    let client = client.unwrap();
+    let pending = client.submit("say", text("x"), [], None).await.unwrap();
+    let before = dead.request().await;
+    // It is held open, and nothing is read or written any more.
+    let (mut device, _) = host.welcome().await;
+    let again = device.request().await;
+    assert_eq!((again.number, again.args), (before.number, before.args));
+    device.done(1, vec![]).await;
+    pending.await.unwrap();
+    drop(dead);
+}
+
+#[tokio::test]
+async fn every_wait_ends_in_time_where_the_device_says_nothing() {
+    let host = Host::new().await;
+    let options = Options {
+        connect_timeout: Duration::from_millis(200),
+        deadline: Duration::from_millis(200),
+        ..Options::default()
+    };
+    let begun = Instant::now();
+    let (error, _held) = tokio::join!(
+        Client::connect(&host.address, options.clone()),
+        host.accept_raw()
+    );
+    let Err(error) = error else {
+        panic!("nobody greeted")
+    };
+    assert!(error.to_string().contains("did not greet"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+
+    let (client, (_mute, _)) =
+        tokio::join!(Client::connect(&host.address, options), host.welcome());
+    let client = client.unwrap();
+    let begun = Instant::now();
+    let said = client.call("say", [], [], None).await.unwrap_err();
+    assert!(
+        said.to_string().contains("outcome unknown")
+            && said
+                .to_string()
+                .ends_with("safe to send again with this client"),
+        "{said}"
+    );
+    assert!(client.table().await.is_err());
+    assert!(client.ping(Duration::from_millis(200)).await.is_err());
+    let large = pixelboy_client::Source::bytes(vec![0; 100_000]);
+    assert!(client.upload(&large, &mut |_, _| {}).await.is_err());
+    client.close().await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -272,3 +272,121 @@ async fn a_host_that_stops_is_waited_for() {
     });
     reply.unwrap();
 }
+
+/// The next connection, with a session that is new or goes on.
+async fn again(host: &Host, resumed: bool, received_through: u64) -> Connection {
+    let (mut device, _) = host.accept().await;
+    let welcome = Welcome {
+        resumed,
+        received_through,
+        executed_through: received_through,
+        ..welcome()
+    };
+    device.send(welcome).await;
+    device
+}
+
+/// The next request, past confirmations.
+async fn request(device: &mut Connection) -> pixelboy_protocol::Request {
+    loop {
+        let (kind, body) = device.next().await.unwrap();
+        if kind == Kind::Request {
+            return pixelboy_protocol::Request::decode(&body).unwrap();
+        }
+        assert_eq!(kind, Kind::Confirm);
+    }
+}
+
+#[tokio::test]
+async fn a_new_session_is_told_the_settings_of_the_one_before() {
+    let host = Host::new().await;
+    let (client, mut device, _) = connected(&host, Options::default()).await;
+    for (op, args) in [
+        ("srto", vec![0.5.into()]),
+        ("srto", vec![0.2.into()]),
+        ("sptt", vec![]),
+    ] {
+        let (reply, ()) = tokio::join!(client.call(op, args, [], None), async {
+            let number = device.request().await.number;
+            device.done(number, vec![]).await;
+        });
+        reply.unwrap();
+    }
+    drop(device);
+    // The session goes on: nothing is to be told.
+    let mut device = again(&host, true, 3).await;
+    let (reply, ()) = tokio::join!(client.call("say", [], [], None), async {
+        let request = request(&mut device).await;
+        assert_eq!((request.number, request.op.as_str()), (4, "say"));
+        device.done(4, vec![]).await;
+    });
+    reply.unwrap();
+    drop(device);
+    // A new one, and it breaks before it has answered: told again under the same numbers.
+    let mut device = again(&host, false, 4).await;
+    let first = request(&mut device).await;
+    assert_eq!((first.number, first.op.as_str()), (5, "srto"));
+    assert_eq!((first.args, first.deadline_ms), (vec![0.2.into()], None));
+    drop(device);
+    let mut device = again(&host, false, 5).await;
+    let pending = client.submit("say", [], [], None).await.unwrap();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let request = request(&mut device).await;
+        told.push((request.number, request.op));
+    }
+    assert_eq!(told[0], (5, "srto".to_owned()));
+    assert_eq!(told[1], (6, "sptt".to_owned()));
+    assert_eq!(told[2], (7, "say".to_owned()));
+    // The first was done for the session before.
+    let recorded = |number| Reply {
+        number,
+        stored: None,
+        recorded: true,
+        outcome: Outcome::Done(vec![]),
+    };
+    device.send(recorded(5)).await;
+    let third = request(&mut device).await;
+    assert_eq!((third.number, third.op.as_str()), (8, "srto"));
+    for number in [6, 7, 8] {
+        device.done(number, vec![]).await;
+    }
+    pending.await.unwrap();
+    tokio::join!(client.close(), device.goodbye());
+}
+
+#[tokio::test]
+async fn an_offer_that_was_taken_back_while_away_is_told_to_a_session_that_goes_on() {
+    let host = Host::new().await;
+    let (client, mut device, _) = connected(&host, Options::default()).await;
+    let mut events = client.events();
+    for op in ["stays", "goes"] {
+        client
+            .bind(op, |_| async { Outcome::Done(vec![]) })
+            .unwrap();
+        device.expect(Kind::Bind).await;
+    }
+    drop(device);
+    assert!(matches!(
+        events.recv().await.unwrap(),
+        Event::Disconnected { .. }
+    ));
+    client.unbind("goes").unwrap();
+    let mut told = Vec::new();
+    let mut device = again(&host, true, 0).await;
+    for _ in 0..2 {
+        let bind = Bind::decode(&device.expect(Kind::Bind).await).unwrap();
+        told.push((bind.op, bind.bound));
+    }
+    told.sort();
+    assert_eq!(
+        told,
+        [("goes".to_owned(), false), ("stays".to_owned(), true)]
+    );
+    drop(device);
+    // A new session never heard of it.
+    let mut device = again(&host, false, 0).await;
+    let bind = Bind::decode(&device.expect(Kind::Bind).await).unwrap();
+    assert!(bind.bound && bind.op == "stays");
+    tokio::join!(client.close(), device.goodbye());
+}

@@ -150,9 +150,7 @@ impl Driver {
         if let Some(link) = &mut self.link {
             let _ = bind.encode(link.out());
         }
-        match handler {
-            Some(handler) => drop(self.bound.insert(op, handler)),
-            None => drop(self.bound.remove(&op)),
-        }
+        // An offer taken back is remembered, as the session may outlive the connection that should have told of it.
+        self.bound.insert(op, handler);
     }
 }

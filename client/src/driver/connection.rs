@@ -27,7 +27,7 @@ impl Driver {
         match dialled {
             Ok((link, welcome)) => match self.session.welcomed(&welcome, now) {
                 Ok(Ok(())) => self.on_welcome(link, &welcome),
-                Ok(Err(Renewed)) => self.renewed("it did not settle on a client id"),
+                Ok(Err(Renewed(why))) => self.renewed(why),
                 Err(error) => self.end(error),
             },
             Err(NoLink::Closed(close)) => self.on_close(close),
@@ -50,14 +50,16 @@ impl Driver {
             }),
         }
         if let Some(link) = &mut self.link {
-            for op in self.bound.keys() {
+            if !welcome.resumed {
+                self.bound.retain(|_, handler| handler.is_some());
+            }
+            for (op, handler) in &self.bound {
                 let bind = pixelboy_protocol::Bind {
                     op: op.clone(),
-                    bound: true,
+                    bound: handler.is_some(),
                 };
                 let _ = bind.encode(link.out());
             }
-            link.out().append(&mut self.session.out);
             for token in self.pings.keys() {
                 let _ = Ping { token: *token }.encode(link.out());
             }
@@ -159,7 +161,7 @@ impl Driver {
                     .session
                     .renew("the device does not know this client any more");
                 match renewed {
-                    Ok(()) => self.renewed(&close.message),
+                    Ok(_) => self.renewed(&close.message),
                     Err(error) => self.end(error),
                 }
             }
@@ -200,9 +202,6 @@ impl Driver {
         self.link = None;
         self.dialling = None;
         self.session.end(&error);
-        if let Some(first) = self.first.take() {
-            let _ = first.send(Err(error.clone()));
-        }
         for (_, route) in self.routes.drain() {
             let _ = route.send(Told::Over(error.clone()));
         }

@@ -11,6 +11,7 @@ use pixelboy_protocol::{
 use super::Driver;
 use crate::command::Command;
 use crate::event::Event;
+use crate::session::Renewed;
 use crate::table::Assembled;
 use crate::transfer::Told;
 
@@ -48,7 +49,14 @@ impl Driver {
 
     fn on_frame(&mut self, frame: Frame<'static>, bytes: usize) {
         match frame {
-            Frame::Reply(reply) => self.session.replied(reply, bytes, Instant::now()),
+            Frame::Reply(reply) => match self.session.replied(reply, bytes, Instant::now()) {
+                Ok(None) => {}
+                Ok(Some(Renewed(why))) => {
+                    self.link = None;
+                    self.renewed(why);
+                }
+                Err(error) => self.end(error),
+            },
             Frame::Close(close) => self.on_close(close),
             Frame::Ping(ping) => {
                 if let Some(link) = &mut self.link {
@@ -132,7 +140,7 @@ impl Driver {
         let Some(link) = &mut self.link else { return };
         let (epoch, number) = (self.epoch, call.number);
         match (self.bound.get(&call.op), self.answers.upgrade()) {
-            (Some(handler), Some(answers)) => {
+            (Some(Some(handler)), Some(answers)) => {
                 let running = handler(call);
                 tokio::spawn(async move {
                     let outcome = running.await;

@@ -103,7 +103,7 @@ impl Connection {
                 }
                 return Some((kind, body));
             }
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             let read = tokio::time::timeout(PATIENCE, self.stream.read(&mut buffer)).await;
             match read.expect("a frame should have come") {
                 Ok(0) | Err(_) => return None,
