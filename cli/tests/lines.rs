@@ -185,7 +185,7 @@ async fn a_device_that_may_have_done_it_is_exit_code_4() {
     assert_eq!(ended.code, 4);
     assert!(
         ended.err.starts_with(
-            "pixelboy: del may or may not have happened: no answer within 0.3 s\nlook first"
+            "pixelboy: del may or may not have happened: no answer within 0.3 s\nthe next line with the same --state FILE tells; without one look first"
         ),
         "{}",
         ended.err
