@@ -19,8 +19,6 @@ pub(crate) mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use crate::capability::Services;
 
 /// What every client's operations go through.
@@ -30,14 +28,9 @@ pub(crate) struct Dispatch {
     pub(crate) board: board::Board,
     pub(crate) settings: SessionSettings,
     pub(crate) started: std::time::Instant,
-    /// Each moving upload holds one; when the host stops, all of them back means that every part is on disk.
-    pub(crate) upload_threads: Arc<Semaphore>,
 }
 
-/// Uploads that move at a time, on all connections; more wait for their turn.
-pub(crate) const UPLOAD_THREADS: u32 = 128;
-
-/// Of them, one client's.
+/// Uploads of one client that move at a time, on all its connections; more wait for their turn.
 pub(crate) const UPLOAD_PLACES: u32 = 64;
 
 /// How sessions begin.
@@ -45,4 +38,16 @@ pub(crate) const UPLOAD_PLACES: u32 = 64;
 pub(crate) struct SessionSettings {
     pub(crate) receive_timeout: Duration,
     pub(crate) grace: Duration,
+}
+
+/// A number that this device never used and won't use again, also after a restart; not 0. A device may have no clock, so
+/// that is only asked where the system has no randomness.
+pub(crate) fn random_id() -> u64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => u64::from_le_bytes(bytes) | 1,
+        Err(_) => std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(1, |now| now.as_nanos() as u64 | 1),
+    }
 }

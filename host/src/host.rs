@@ -10,14 +10,13 @@ use std::time::{Duration, Instant};
 use pixelboy_audio::{Audio, AudioEvent};
 use pixelboy_display::Display;
 use pixelboy_store::{Settings as StoreSettings, SqliteStore, Store};
-use tokio::sync::Semaphore;
 
 use crate::capability::device::Device;
 use crate::capability::{Services, keeper};
 use crate::config::{Args, Settings};
 use crate::dispatch::board::{Board, Table};
 use crate::dispatch::registry::Registry;
-use crate::dispatch::{Dispatch, SessionSettings, UPLOAD_THREADS};
+use crate::dispatch::{Dispatch, SessionSettings};
 use crate::net;
 use crate::plugin::cache::Cache;
 use crate::plugin::engine::Engine;
@@ -93,7 +92,6 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
             grace: Duration::from_secs_f64(settings.host.session_grace_s),
         },
         started: Instant::now(),
-        upload_threads: Arc::new(Semaphore::new(UPLOAD_THREADS as usize)),
     });
     let engine = Arc::new(Engine::start().map_err(failed("start the plugin engine"))?);
     let cache = Cache::open(settings.host.data.join("cache"), &engine.wasmtime)
@@ -112,11 +110,16 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "open to the network: anybody there can use this device, there is no pairing yet");
     }
-    let registry = Arc::new(Registry::new(dispatch.clone()));
+    let registry = Arc::new(Registry::new(dispatch.clone(), settings.store.max_clients));
+    let uploads = net::UploadRoom::new();
+    let door = net::Door {
+        registry: registry.clone(),
+        uploads: uploads.clone(),
+    };
     let ended = services.clone();
     keeper::restore(&services).await;
     let tasks = [
-        tokio::spawn(listener.serve(registry.clone(), settings.host.max_connections)),
+        tokio::spawn(listener.serve(door, settings.host.max_connections)),
         tokio::spawn(keeper::keep(services.clone())),
         tokio::spawn(async move {
             while let Some(AudioEvent::Ended { token, .. }) = audio_events.recv().await {
@@ -148,8 +151,10 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         task.abort();
     }
     // The connections are closed: what moved is being synced, to go on after the next start.
-    let resting = dispatch.upload_threads.acquire_many(UPLOAD_THREADS);
-    if tokio::time::timeout(UPLOADS_LIMIT, resting).await.is_err() {
+    if tokio::time::timeout(UPLOADS_LIMIT, uploads.at_rest())
+        .await
+        .is_err()
+    {
         tracing::warn!(
             "an upload was still being written when the host stopped; its last second is sent again"
         );
@@ -190,8 +195,8 @@ fn store_settings(settings: &Settings) -> StoreSettings {
         media_quota_bytes: (store.media_quota_mib > 0).then_some(store.media_quota_mib << 20),
         reserve_bytes: store.reserve_mib << 20,
         max_clients: store.max_clients,
-        client_age: Duration::from_secs(u64::from(store.client_age_days) * 86_400),
-        upload_age: Duration::from_secs(u64::from(store.upload_age_hours) * 3600),
+        client_age: Duration::from_secs_f64(store.client_age_days * 86_400.0),
+        upload_age: Duration::from_secs_f64(store.upload_age_hours * 3600.0),
         ..StoreSettings::new(&settings.host.data)
     }
 }

@@ -10,4 +10,5 @@ mod stranger;
 mod upload;
 mod wire;
 
-pub(crate) use listener::{BindError, bind};
+pub(crate) use listener::{BindError, Door, bind};
+pub(crate) use upload::UploadRoom;

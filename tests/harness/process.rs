@@ -42,3 +42,15 @@ pub fn cpu_time(pid: u32) -> Duration {
     // USER_HZ is 100 on every architecture of Linux that matters here.
     Duration::from_millis(ticks * 10)
 }
+
+/// Files, sockets and pipes that process `pid` has open.
+#[must_use]
+pub fn open_files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+}
+
+/// Threads of process `pid`.
+#[must_use]
+pub fn threads(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/task")).unwrap().count()
+}

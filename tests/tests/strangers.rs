@@ -462,22 +462,3 @@ fn a_client_that_never_reads_costs_little_and_holds_nobody_up() {
     assert!(grown_kib < 48 << 10, "{grown_kib} KiB");
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }
-
-/// More connections than there are places: those that wait are served when a place is free.
-#[test]
-fn with_all_places_taken_the_next_client_waits_for_one() {
-    let daemon = Setup::bare().host("max_connections = 4").start();
-    let mut inside: Vec<Wire> = (0..4).map(|_| daemon.client()).collect();
-    let mut outside = TcpStream::connect(daemon.address()).unwrap();
-    outside.write_all(&encoded(&[hello()])).unwrap();
-    outside
-        .set_read_timeout(Some(Duration::from_millis(300)))
-        .unwrap();
-    let mut byte = [0];
-    assert!(outside.read(&mut byte).is_err(), "a fifth was let in");
-    inside[2].call("cc", args![]);
-    inside[2].closed_with(Code::Closed);
-    outside.set_read_timeout(Some(PATIENCE)).unwrap();
-    outside.read_exact(&mut byte).unwrap();
-    inside[0].call("status", args![]);
-}

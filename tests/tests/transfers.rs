@@ -933,3 +933,105 @@ fn an_announced_digest_holds_beside_an_upload_that_announced_the_same() {
     let ended = wire.finish(transfer, 100_000, right);
     assert_eq!(ended.unwrap_err().code, Code::DigestMismatch);
 }
+
+/// An upload that waits for its client holds no thread: however many stall, others go on.
+#[test]
+fn uploads_that_stall_hold_nobody_up() {
+    let daemon = Setup::new().start();
+    let text = text(300_000);
+    let before = process::threads(daemon.pid());
+    let mut stalled: Vec<Wire> = (0..4).map(|_| daemon.client()).collect();
+    for wire in &mut stalled {
+        for transfer in 1..=64 {
+            wire.begin_upload(transfer, Some(300_000), None);
+            wire.send_chunk(transfer, 0, &text[..10_000]);
+        }
+        settle(wire);
+    }
+    let begun = Instant::now();
+    let mut wire = daemon.client();
+    let upload = wire.upload(&text);
+    wire.call("ss", args!["text.txt", upload]);
+    let took = begun.elapsed();
+    println!("beside 256 stalled uploads one took {took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    // They stall on disk: what came is durable without more of it.
+    for wire in &mut stalled {
+        for _ in 0..64 {
+            wire.wait("Durable", |frame| match frame {
+                Frame::Durable(durable) if durable.offset == 10_000 => Some(()),
+                _ => None,
+            });
+        }
+    }
+    // And they go on.
+    for wire in &mut stalled {
+        wire.send_from(7, &text, 10_000, 200_000, 65_536);
+        wire.finish(7, 300_000, files::sha256(&text)).unwrap();
+    }
+    // Idle threads of the pool end by themselves; what must not be is a thread for each.
+    let now = process::threads(daemon.pid());
+    println!("{before} threads before, {now} now");
+    assert!(now < before + 100, "{before} threads before, {now} now");
+}
+
+/// Those that wait for their turn go with their connection.
+#[test]
+fn uploads_of_a_connection_that_broke_leave_nothing_behind() {
+    let daemon = Setup::new().host("session_grace_s = 0.1").start();
+    daemon.client().call("status", args![]);
+    let before = process::open_files(daemon.pid());
+    let mut id = Identity::new();
+    for round in 0..10 {
+        let mut wire = daemon.client_again(&id);
+        for transfer in 1..=64 {
+            let sha256 = Some(files::sha256(&[round]));
+            wire.send(OpenUpload {
+                transfer,
+                length: Some(1_000),
+                sha256,
+                mode: OpenUpload::STORED,
+            });
+        }
+        id = wire.break_off();
+    }
+    let mut wire = daemon.client_again(&id);
+    for transfer in 1..=64 {
+        wire.send(Abort::new(transfer, Code::Cancelled, "enough"));
+    }
+    let upload = wire.upload(b"whole");
+    wire.call("ss", args!["text.txt", upload]);
+    wire.send(pixelboy_protocol::Goodbye {});
+    wire.closed_with(Code::Closed);
+    let begun = Instant::now();
+    while process::open_files(daemon.pid()) > before {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{before} files were open before, {} are now",
+            process::open_files(daemon.pid())
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A recorded reply may be asked for after a restart, when the bytes that it would name have changed.
+#[test]
+fn an_operation_that_wrote_names_no_blob_in_its_reply() {
+    let daemon = Setup::new().lab().start();
+    let mut wire = daemon.client();
+    let small = wire.call_one("noted", args!["small.txt", "small"]);
+    assert_eq!(small, Value::Bytes(b"small".to_vec()));
+    let upload = wire.upload(&text(200_000));
+    wire.call("ss", args!["large.txt", upload]);
+    let failure = wire.call_failing("noted", args!["large.txt", "more"]);
+    assert_eq!(failure.code, Code::TooLarge, "{failure}");
+    assert!(
+        failure.message.contains("lab") && failure.message.contains("65536"),
+        "{failure}"
+    );
+    assert_eq!(
+        daemon.on_disk("large.txt").len(),
+        200_000,
+        "nothing of it happened"
+    );
+}

@@ -31,7 +31,7 @@ pub(crate) struct Host {
     pub(crate) receive_timeout_s: f64,
     /// Seconds that a session outlives its connection, 0 to 3,600.
     pub(crate) session_grace_s: f64,
-    /// Connections at a time.
+    /// Connections at a time; others are turned away with `too-many-clients`.
     pub(crate) max_connections: usize,
 }
 
@@ -75,12 +75,12 @@ pub(crate) struct Store {
     pub(crate) media_quota_mib: u64,
     /// MiB of the disk that are left free.
     pub(crate) reserve_mib: u64,
-    /// Clients whose operations are remembered.
+    /// Clients whose operations are remembered. With all of them present others are turned away with `too-many-clients`.
     pub(crate) max_clients: usize,
-    /// Days of the host's uptime after which a client that is away is forgotten.
-    pub(crate) client_age_days: u32,
-    /// Hours of the host's uptime after which an unused upload is dropped.
-    pub(crate) upload_age_hours: u32,
+    /// Days of the host's uptime after which a client that is away is forgotten, above 0 to 36,500.
+    pub(crate) client_age_days: f64,
+    /// Hours of the host's uptime after which an unused upload is dropped, above 0 to 876,000.
+    pub(crate) upload_age_hours: f64,
 }
 
 impl Default for Store {
@@ -89,8 +89,8 @@ impl Default for Store {
             media_quota_mib: 0,
             reserve_mib: 64,
             max_clients: 1024,
-            client_age_days: 30,
-            upload_age_hours: 24,
+            client_age_days: 30.0,
+            upload_age_hours: 24.0,
         }
     }
 }
@@ -183,6 +183,25 @@ impl Settings {
         }
         if max_connections == 0 {
             return Err("host.max_connections must be at least 1".into());
+        }
+        let Store {
+            max_clients,
+            client_age_days: days,
+            upload_age_hours: hours,
+            ..
+        } = self.store;
+        if max_clients == 0 {
+            return Err("store.max_clients must be at least 1".into());
+        }
+        if !(days > 0.0 && days <= 36_500.0) {
+            return Err(format!(
+                "store.client_age_days must be above 0, to 36500, got {days}"
+            ));
+        }
+        if !(hours > 0.0 && hours <= 876_000.0) {
+            return Err(format!(
+                "store.upload_age_hours must be above 0, to 876000, got {hours}"
+            ));
         }
         self.display
             .check()

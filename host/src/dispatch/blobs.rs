@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use pixelboy_protocol::limits;
 use pixelboy_store::Blob;
 
+use super::random_id;
+
 /// The blobs of one client.
 #[derive(Default)]
 pub(crate) struct Blobs(Mutex<VecDeque<Named>>);
@@ -27,7 +29,7 @@ impl Blobs {
     pub(crate) fn name(&self, number: u64, blob: Blob) -> u64 {
         let mut named = self.named();
         let id = loop {
-            let id = random();
+            let id = random_id();
             if !named.iter().any(|other| other.id == id) {
                 break id;
             }
@@ -50,16 +52,5 @@ impl Blobs {
     /// Keeps only what requests named of which `is_open` is true.
     pub(crate) fn keep(&self, is_open: impl Fn(u64) -> bool) {
         self.named().retain(|named| is_open(named.number));
-    }
-}
-
-/// Not 0; without the system's randomness, a number from the clock.
-fn random() -> u64 {
-    let mut bytes = [0; 8];
-    match getrandom::fill(&mut bytes) {
-        Ok(()) => u64::from_le_bytes(bytes) | 1,
-        Err(_) => std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(1, |now| now.as_nanos() as u64 | 1),
     }
 }

@@ -13,7 +13,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Code, Failure};
@@ -25,6 +24,7 @@ use super::blobs::Blobs;
 use super::operation::{EncodedOutcome, Operation};
 use super::outbox::Outbox;
 use super::record::Record;
+use super::registry::Stays;
 use super::run::Ran;
 use super::session::Session;
 use super::{Dispatch, UPLOAD_PLACES};
@@ -83,8 +83,9 @@ pub(crate) struct Presence {
     alarm_set: bool,
     leaving: bool,
     stopping: Vec<oneshot::Sender<()>>,
-    /// Whether there is a session, for the registry.
-    present: Arc<AtomicBool>,
+    /// There is a session, or something of one is under way; counted in what keeps this in the registry.
+    present: bool,
+    stays: Arc<Stays>,
 }
 
 /// What is known of a request that was received long ago.
@@ -111,7 +112,7 @@ impl Presence {
         client: ClientId,
         executed_through: u64,
         inbox: mpsc::UnboundedReceiver<Message>,
-        present: Arc<AtomicBool>,
+        stays: Arc<Stays>,
     ) -> Self {
         Self {
             dispatch,
@@ -135,7 +136,8 @@ impl Presence {
             alarm_set: false,
             leaving: false,
             stopping: Vec::new(),
-            present,
+            present: false,
+            stays,
         }
     }
 
@@ -144,7 +146,7 @@ impl Presence {
         loop {
             self.start_next();
             self.close_when_done();
-            if self.session.is_none() && !self.is_busy() && self.present.load(Ordering::Acquire) {
+            if self.session.is_none() && !self.is_busy() {
                 self.set_present(false);
             }
             if self.inbox.is_empty() && self.is_finished() {
@@ -214,7 +216,10 @@ impl Presence {
 
     fn on_message(&mut self, message: Message) {
         match message {
-            Message::Attach(attach) => self.attach(attach),
+            Message::Attach(attach) => {
+                self.attach(attach);
+                self.stays.end();
+            }
             Message::Detach(connection) => {
                 if self.is_linked(connection) {
                     self.link = None;

@@ -1,9 +1,9 @@
 //! The clients of this host, by id.
 //! Invariant: one presence for each client id, so one order of its operations.
-//! Over the cap, the one longest away goes; what it wrote stays in the store's record.
+//! Over the cap, the one longest away goes; what it wrote stays in the store's record. One whose Hello is on its way is not away.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,22 +11,47 @@ use pixelboy_store::{ClientId, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Dispatch;
-use super::presence::{Message, Presence};
-
-/// Clients whose operations are remembered in memory.
-const MAX_CLIENTS: usize = 1024;
+use super::presence::{Attach, Message, Presence};
 
 struct Known {
     sender: mpsc::UnboundedSender<Message>,
-    /// It has a session: it can't be dropped.
-    present: Arc<AtomicBool>,
+    stays: Arc<Stays>,
     last_seen: Instant,
+}
+
+/// Why a presence can't be dropped: each reason counts one.
+#[derive(Debug, Default)]
+pub(crate) struct Stays(AtomicUsize);
+
+impl Stays {
+    /// One reason more.
+    pub(crate) fn begin(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// One reason less.
+    pub(crate) fn end(&self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.load(Ordering::Acquire) == 0
+    }
 }
 
 /// Finds or makes a client's presence.
 pub(crate) struct Registry {
     dispatch: Arc<Dispatch>,
-    known: Mutex<HashMap<ClientId, Known>>,
+    /// Clients whose operations are remembered in memory.
+    max_clients: usize,
+    clients: Mutex<Clients>,
+}
+
+#[derive(Default)]
+struct Clients {
+    known: HashMap<ClientId, Known>,
+    /// The host stops: nobody comes in any more.
+    stopping: bool,
 }
 
 /// Why a client is not let in.
@@ -39,8 +64,11 @@ pub(crate) enum Refused {
     )]
     Forgotten,
     /// The cap.
-    #[error("{MAX_CLIENTS} clients are present; try again when one has gone")]
-    TooMany,
+    #[error("{0} clients are present; connect again when one has gone")]
+    TooMany(usize),
+    /// The host.
+    #[error("the host stops; connect again later")]
+    Stopping,
     /// The store.
     #[error("failed to look the client up: {0}")]
     Store(#[from] StoreError),
@@ -48,10 +76,11 @@ pub(crate) enum Refused {
 
 impl Registry {
     /// Nobody is here yet.
-    pub(crate) fn new(dispatch: Arc<Dispatch>) -> Self {
+    pub(crate) fn new(dispatch: Arc<Dispatch>, max_clients: usize) -> Self {
         Self {
             dispatch,
-            known: Mutex::default(),
+            max_clients,
+            clients: Mutex::default(),
         }
     }
 
@@ -60,24 +89,50 @@ impl Registry {
         &self.dispatch
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<ClientId, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn clients(&self) -> std::sync::MutexGuard<'_, Clients> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The presence of `client`. `has_past`: it has used this id before; `same_store`: with this store.
-    pub(crate) fn find(
+    /// Hands a connection to the presence of `client`. `has_past`: it has used this id before; `same_store`: with this store.
+    pub(crate) fn attach(
         &self,
         client: ClientId,
         has_past: bool,
         same_store: bool,
+        attach: Attach,
     ) -> Result<mpsc::UnboundedSender<Message>, Refused> {
-        let mut known = self.known();
-        if let Some(known) = known.get_mut(&client)
-            && !known.sender.is_closed()
-        {
-            known.last_seen = Instant::now();
-            return Ok(known.sender.clone());
+        let mut clients = self.clients();
+        if clients.stopping {
+            return Err(Refused::Stopping);
         }
+        let is_known = clients
+            .known
+            .get(&client)
+            .is_some_and(|known| !known.sender.is_closed());
+        if !is_known {
+            let known = self.admit(client, has_past, same_store, &mut clients.known)?;
+            clients.known.insert(client, known);
+        }
+        let Some(known) = clients.known.get_mut(&client) else {
+            return Err(Refused::Stopping);
+        };
+        known.last_seen = Instant::now();
+        // Until the presence has taken it: its inbox outlives it where it doesn't.
+        known.stays.begin();
+        if known.sender.send(Message::Attach(attach)).is_err() {
+            known.stays.end();
+        }
+        Ok(known.sender.clone())
+    }
+
+    /// A new presence, where there is room for it.
+    fn admit(
+        &self,
+        client: ClientId,
+        has_past: bool,
+        same_store: bool,
+        known: &mut HashMap<ClientId, Known>,
+    ) -> Result<Known, Refused> {
         let store = &self.dispatch.services.store;
         let executed_through = match store.client(client)? {
             Some(record) => record.executed_through,
@@ -88,43 +143,41 @@ impl Registry {
             None => 0,
         };
         known.retain(|_, known| !known.sender.is_closed());
-        if known.len() >= MAX_CLIENTS {
-            let absent = known
-                .iter()
-                .filter(|(_, known)| !known.present.load(Ordering::Acquire));
+        if known.len() >= self.max_clients {
+            let absent = known.iter().filter(|(_, known)| known.stays.is_over());
             let oldest = absent
                 .min_by_key(|(_, known)| known.last_seen)
                 .map(|(id, _)| *id);
-            known.remove(&oldest.ok_or(Refused::TooMany)?);
+            known.remove(&oldest.ok_or(Refused::TooMany(self.max_clients))?);
         }
         let (sender, inbox) = mpsc::unbounded_channel();
-        let present = Arc::new(AtomicBool::new(true));
+        let stays = Arc::new(Stays::default());
         let presence = Presence::new(
             self.dispatch.clone(),
             client,
             executed_through,
             inbox,
-            present.clone(),
+            stays.clone(),
         );
         tokio::spawn(presence.serve());
-        known.insert(
-            client,
-            Known {
-                sender: sender.clone(),
-                present,
-                last_seen: Instant::now(),
-            },
-        );
-        Ok(sender)
+        Ok(Known {
+            sender,
+            stays,
+            last_seen: Instant::now(),
+        })
     }
 
     /// Lets what runs end and closes every connection; waits for it at most `limit`.
     pub(crate) async fn stop(&self, limit: Duration) {
         let mut waits = Vec::new();
-        for known in self.known().values() {
-            let (stopped, wait) = oneshot::channel();
-            if known.sender.send(Message::Stop(stopped)).is_ok() {
-                waits.push(wait);
+        {
+            let mut clients = self.clients();
+            clients.stopping = true;
+            for known in clients.known.values() {
+                let (stopped, wait) = oneshot::channel();
+                if known.sender.send(Message::Stop(stopped)).is_ok() {
+                    waits.push(wait);
+                }
             }
         }
         let all = async {

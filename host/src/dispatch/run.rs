@@ -302,14 +302,18 @@ impl Call<'_> {
             }
             Err(failure) => return Ok(self.refused(&work, failure::from_guest(failure))),
         };
-        let values = self.raise(instance.guest(), values).await?;
+        let wrote = work
+            .transaction
+            .as_ref()
+            .is_some_and(|own| own.has_writes());
+        let values = self.raise(instance.guest(), values, wrote).await?;
         let Some(transaction) = work.transaction.take() else {
             return Err(Failure::new(Code::BadState, "the operation lost its transaction").into());
         };
-        let outcome = self.reply(values, transaction.has_writes())?;
+        let outcome = self.reply(values, wrote)?;
         let services = &self.context.dispatch.services;
         let saw = transaction.seen();
-        let wrote = if transaction.has_writes() {
+        let wrote = if wrote {
             let record = OperationRecord {
                 operation: OperationId {
                     client: self.context.client,
@@ -364,7 +368,7 @@ impl Call<'_> {
         let Outcome::Done(values) = outcome else {
             return Err(too_large(error));
         };
-        // A recorded reply must name the same bytes for as long as it is kept.
+        // A recorded reply outlives the blobs that it would name.
         if wrote {
             return Err(too_large(error));
         }
@@ -397,8 +401,14 @@ impl Call<'_> {
         }
     }
 
-    /// The guest's values as the reply's: handles become bytes where they fit, else blobs to be fetched.
-    async fn raise(&self, guest: &mut Guest, values: types::Values) -> Result<Vec<Value>, Failure> {
+    /// The guest's values as the reply's: handles become bytes where they fit, else blobs to be fetched. A recorded reply
+    /// names no blob: it may be asked for after a restart, when the bytes may have changed.
+    async fn raise(
+        &self,
+        guest: &mut Guest,
+        values: types::Values,
+        wrote: bool,
+    ) -> Result<Vec<Value>, Failure> {
         let plugin_fault = |error: &dyn std::fmt::Display| {
             Failure::new(
                 Code::PluginCrashed,
@@ -431,6 +441,16 @@ impl Call<'_> {
                     )
                 })?;
                 Value::Bytes(bytes)
+            } else if wrote {
+                return Err(Failure::new(
+                    Code::TooLarge,
+                    format!(
+                        "the plugin {} wrote, so its reply must fit {} bytes, and {length} bytes of stored data do not; \
+                         fetch them with a request that only reads; nothing happened",
+                        self.serving.seat.name,
+                        limits::INLINE_BYTES
+                    ),
+                ));
             } else {
                 let sha256 = blob.known_sha256().map(|sha| sha.0);
                 let id = self.context.blobs.name(self.operation.number, blob);

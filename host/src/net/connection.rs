@@ -20,15 +20,16 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use super::Door;
 use super::download::Downloads;
 use super::stranger;
 use super::upload::Uploads;
 use super::wire::TcpWire;
 use crate::dispatch::UPLOAD_PLACES;
-use crate::dispatch::operation::Operation;
+use crate::dispatch::operation::{Operation, Packed};
 use crate::dispatch::outbox::Outbox;
 use crate::dispatch::presence::{Attach, Message};
-use crate::dispatch::registry::{Refused, Registry};
+use crate::dispatch::registry::Refused;
 use crate::dispatch::run;
 
 /// Bytes asked for at a time: a chunk of data with its header.
@@ -43,8 +44,15 @@ const REST_LIMIT: Duration = Duration::from_secs(1);
 /// Why a connection ends: what to tell the client, if anything.
 type End = Option<(Code, String)>;
 
+/// Whether there is a place for a connection.
+pub(super) enum Place {
+    Free,
+    /// All of so many: whoever says Hello is told so.
+    AllTaken(usize),
+}
+
 /// Serves a client until it or the host is done.
-pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, registry: Arc<Registry>) {
+pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, door: Door, place: Place) {
     // Without it small replies wait for acknowledgements.
     let _ = socket.set_nodelay(true);
     let (reader, writer) = socket.into_split();
@@ -75,7 +83,14 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, registry: Arc<Reg
         }
     };
     let mut pump = tokio::spawn(pump(outbox.clone(), writer.clone()));
-    let end = match join(&hello, &registry, &outbox).await {
+    let joined = match place {
+        Place::Free => join(&hello, &door, &mut reading, &outbox).await,
+        Place::AllTaken(all) => Err(Some((
+            Code::TooManyClients,
+            format!("all {all} connections of this device are taken; connect again later"),
+        ))),
+    };
+    let end = match joined {
         Ok(connection) => {
             tracing::debug!(%peer, client = %hello.name, connection = connection.number, "connected");
             reading.splitter.welcomed();
@@ -154,6 +169,23 @@ impl Reading {
         matches!(self.socket.read_buf(&mut self.buffer).await, Ok(1..))
     }
 
+    /// Before Welcome nothing may follow Hello; what had not arrived by then can't be told from what came after.
+    fn nothing_more(&mut self) -> Result<(), End> {
+        self.buffer.reserve(READ_BYTES);
+        let _ = self.socket.try_read_buf(&mut self.buffer);
+        loop {
+            match self.splitter.split(&self.buffer) {
+                Ok(Split::Skip { end, .. }) => self.buffer.advance(end),
+                Ok(Split::NeedMore { .. }) if self.buffer.is_empty() => return Ok(()),
+                Ok(_) => {
+                    let message = "nothing may follow Hello before Welcome has come";
+                    return Err(Some((Code::HelloExpected, message.to_owned())));
+                }
+                Err(error) => return Err(Some((error.code(), error.to_string()))),
+            }
+        }
+    }
+
     /// The preamble and the first frame, which must be Hello.
     async fn hello(&mut self) -> Result<Hello, Introduction> {
         loop {
@@ -202,7 +234,12 @@ impl Reading {
 }
 
 /// Lets the client in and sends Welcome.
-async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Result<Connection, End> {
+async fn join(
+    hello: &Hello,
+    door: &Door,
+    reading: &mut Reading,
+    outbox: &Arc<Outbox>,
+) -> Result<Connection, End> {
     static NUMBERS: AtomicU64 = AtomicU64::new(1);
     let version = pixelboy_protocol::frame::VERSION;
     if !(hello.min_version..=hello.max_version).contains(&version) {
@@ -214,30 +251,15 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
             ),
         )));
     }
-    let dispatch = registry.dispatch().clone();
+    reading.nothing_more()?;
+    let dispatch = door.registry.dispatch().clone();
     let store = dispatch.services.store.id().0;
     let client = ClientId(hello.client.0);
     let has_past = hello.last_store.is_some() || hello.lowest_unconfirmed > 1;
     let same_store = hello.last_store == Some(store);
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let shutting_down = || {
-        Some((
-            Code::ShuttingDown,
-            "the host stops; connect again later".to_owned(),
-        ))
-    };
-    // A presence may end between finding and asking it: then there is a new one.
+    // A presence may end between being asked and answering: then there is a new one.
     for _ in 0..3 {
-        let inbox = registry
-            .find(client, has_past, same_store)
-            .map_err(|error| {
-                let code = match &error {
-                    Refused::Forgotten => Code::ClientForgotten,
-                    Refused::TooMany => Code::TooManyClients,
-                    Refused::Store(_) => Code::StorageFailed,
-                };
-                Some((code, error.to_string()))
-            })?;
         let (taken, attached) = oneshot::channel();
         let attach = Attach {
             connection: number,
@@ -246,15 +268,28 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
             outbox: outbox.clone(),
             taken,
         };
-        if inbox.send(Message::Attach(attach)).is_err() {
-            continue;
-        }
+        let inbox = door
+            .registry
+            .attach(client, has_past, same_store, attach)
+            .map_err(|error| {
+                let code = match &error {
+                    Refused::Forgotten => Code::ClientForgotten,
+                    Refused::TooMany(_) => Code::TooManyClients,
+                    Refused::Stopping => Code::ShuttingDown,
+                    Refused::Store(_) => Code::StorageFailed,
+                };
+                Some((code, error.to_string()))
+            })?;
         let Ok(attached) = attached.await else {
             continue;
         };
         // What moved on a connection that broke comes to rest first, so that it can go on here.
         let resting = attached.upload_places.acquire_many(UPLOAD_PLACES);
         let _ = tokio::time::timeout(REST_LIMIT, resting).await;
+        if let Err(end) = reading.nothing_more() {
+            let _ = inbox.send(Message::Detach(number));
+            return Err(end);
+        }
         let limits = Limits {
             receive_timeout_ms: attached.receive_timeout.as_millis() as u64,
             session_grace_ms: dispatch.settings.grace.as_millis() as u64,
@@ -279,7 +314,7 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
                 dispatch.services.store.clone(),
                 outbox.clone(),
                 attached.activity.clone(),
-                dispatch.upload_threads.clone(),
+                door.uploads.clone(),
                 attached.upload_places.clone(),
             ),
             downloads: Downloads::new(
@@ -292,7 +327,7 @@ async fn join(hello: &Hello, registry: &Registry, outbox: &Arc<Outbox>) -> Resul
         };
         return Ok(connection);
     }
-    Err(shutting_down())
+    Err(Some((Code::ShuttingDown, Refused::Stopping.to_string())))
 }
 
 /// A client that was let in.
@@ -380,7 +415,7 @@ impl Connection {
         }
         if kind == Kind::Request {
             return match Request::decode_with_digest(body) {
-                Ok((request, digest)) => self.on_request(request, digest, body.len()),
+                Ok((request, digest)) => self.on_request(request, digest, body),
                 Err(error) => broken(&error),
             };
         }
@@ -390,8 +425,8 @@ impl Connection {
         }
     }
 
-    fn on_request(&mut self, request: Request, digest: [u8; 16], bytes: usize) -> ControlFlow<End> {
-        let operation = Operation {
+    fn on_request(&mut self, request: Request, digest: [u8; 16], body: &[u8]) -> ControlFlow<End> {
+        let mut operation = Operation {
             number: request.number,
             digest,
             deadline: request
@@ -400,8 +435,19 @@ impl Connection {
             op: request.op,
             args: request.args,
             kwargs: request.kwargs,
-            bytes,
+            packed: None,
+            bytes: body.len(),
         };
+        if operation.is_bulky() {
+            (operation.args, operation.kwargs) = Default::default();
+            operation.packed = Some(Packed {
+                bytes: body.into(),
+                unpack: |body| {
+                    let request = Request::decode(body).ok()?;
+                    Some((request.args, request.kwargs))
+                },
+            });
+        }
         self.tell(Message::Operation(
             self.number,
             operation,

@@ -1,5 +1,6 @@
-//! Accepts connections, as many as are allowed.
+//! Accepts connections, as many as are allowed, and turns the others away with the reason.
 //! Invariant: running out of file descriptors slows accepting down, it does not end or spin it.
+//! Over both numbers connections wait to be accepted, as the system lets them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,8 +9,21 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::connection;
+use super::UploadRoom;
+use super::connection::{self, Place};
 use crate::dispatch::registry::Registry;
+
+/// Connections that are being turned away at a time.
+const REFUSALS: usize = 32;
+
+/// What every connection leads to.
+#[derive(Clone)]
+pub(crate) struct Door {
+    /// The clients.
+    pub(crate) registry: Arc<Registry>,
+    /// What their uploads share.
+    pub(crate) uploads: UploadRoom,
+}
 
 /// A bound port.
 pub(crate) struct Listener {
@@ -52,19 +66,23 @@ impl Listener {
     }
 
     /// Accepts until the task is dropped.
-    pub(crate) async fn serve(self, registry: Arc<Registry>, max_connections: usize) {
+    pub(crate) async fn serve(self, door: Door, max_connections: usize) {
         let places = Arc::new(Semaphore::new(max_connections));
+        let refusals = Arc::new(Semaphore::new(REFUSALS));
         loop {
-            // Never closed.
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
-            };
             match self.socket.accept().await {
                 Ok((socket, peer)) => {
-                    let registry = registry.clone();
+                    let (place, held) = match places.clone().try_acquire_owned() {
+                        Ok(place) => (Place::Free, Ok(place)),
+                        Err(_) => (
+                            Place::AllTaken(max_connections),
+                            refusals.clone().acquire_owned().await,
+                        ),
+                    };
+                    let door = door.clone();
                     tokio::spawn(async move {
-                        connection::serve(socket, peer, registry).await;
-                        drop(place);
+                        connection::serve(socket, peer, door, place).await;
+                        drop(held);
                     });
                 }
                 Err(error) => {

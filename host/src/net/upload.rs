@@ -1,33 +1,22 @@
-//! Uploads of one connection: chunks in, credit and durable offsets back.
-//! Invariant: what waits in memory is bounded by the credit given; the disk is waited for by a thread of the upload's own.
-//! Not here: parts on disk, digests, resuming (`pixelboy-store`).
-//! A broken connection leaves the part on disk for resuming.
+//! Uploads of one connection: chunks in, and to the task of their upload.
+//! Invariant: what waits in memory is bounded by the credit given.
+//! Not here: what becomes of the chunks (`upload::task`), parts on disk, digests, resuming (`pixelboy-store`).
+//! A wrong chunk closes the connection; a broken connection leaves the part on disk for resuming.
+
+mod task;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use pixelboy_protocol::{
-    Abort, Code, Credit, Data, Durable, Finish, Finished, OpenState, OpenUpload, Opened, limits,
-};
-use pixelboy_store::{Announced, ClientId, Sha256, Store, Upload, UploadError, UploadState};
-use tokio::sync::Semaphore;
+use pixelboy_protocol::{Abort, Code, Data, Finish, OpenUpload, limits};
+use pixelboy_store::{Announced, ClientId, Sha256, Store};
+use tokio::sync::{Semaphore, mpsc, watch};
 
-use crate::capability::failure;
+use self::task::{Task, Threads};
 use crate::dispatch::outbox::Outbox;
 use crate::dispatch::session::Activity;
-
-/// How often what came is made durable: a crash costs no more than this.
-const DURABLE_EVERY: Duration = Duration::from_secs(1);
-
-/// An upload that brings nothing for this long gives its thread back; the part stays.
-const STALL_LIMIT: Duration = Duration::from_secs(60);
-
-/// An upload that a broken connection held is free again soon.
-const BUSY_RETRIES: u32 = 100;
-const BUSY_PAUSE: Duration = Duration::from_millis(20);
 
 /// The uploads of one connection.
 pub(super) struct Uploads {
@@ -35,20 +24,48 @@ pub(super) struct Uploads {
     store: Arc<dyn Store>,
     outbox: Arc<Outbox>,
     activity: Activity,
-    threads: Arc<Semaphore>,
+    room: UploadRoom,
     places: Arc<Semaphore>,
     moving: HashMap<u64, Moving>,
+    /// Dropped with the connection, which those that wait for their turn notice.
+    connected: watch::Sender<()>,
+}
+
+/// What uploads of all clients share.
+#[derive(Clone)]
+pub(crate) struct UploadRoom {
+    threads: Threads,
+    /// Each moving upload holds one; when the host stops, all of them back means that every part is on disk.
+    moving: Arc<Semaphore>,
+}
+
+/// More than can be open at a time on all connections.
+const MOST_MOVING: u32 = 1 << 20;
+
+impl UploadRoom {
+    /// Nothing moves yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            threads: Threads::new(),
+            moving: Arc::new(Semaphore::new(MOST_MOVING as usize)),
+        }
+    }
+
+    /// Returns when nothing moves.
+    pub(crate) async fn at_rest(&self) {
+        let _ = self.moving.acquire_many(MOST_MOVING).await;
+    }
 }
 
 /// One upload, as the connection sees it.
 struct Moving {
-    pieces: Sender<Piece>,
+    pieces: mpsc::UnboundedSender<Piece>,
     state: Arc<Shared>,
     /// Nothing more is taken.
     finished: bool,
 }
 
-/// What connection and thread both know.
+/// What connection and task both know.
 struct Shared {
     /// Where the next chunk must lie; nothing fits before the upload is open.
     next: AtomicU64,
@@ -69,7 +86,7 @@ impl Uploads {
         store: Arc<dyn Store>,
         outbox: Arc<Outbox>,
         activity: Activity,
-        threads: Arc<Semaphore>,
+        room: UploadRoom,
         places: Arc<Semaphore>,
     ) -> Self {
         Self {
@@ -77,9 +94,10 @@ impl Uploads {
             store,
             outbox,
             activity,
-            threads,
+            room,
             places,
             moving: HashMap::new(),
+            connected: watch::Sender::new(()),
         }
     }
 
@@ -109,7 +127,7 @@ impl Uploads {
             self.outbox.send(Abort::new(transfer, Code::Busy, &message));
             return Ok(());
         }
-        let (pieces, inbox) = channel();
+        let (pieces, inbox) = mpsc::unbounded_channel();
         let state = Arc::new(Shared {
             next: AtomicU64::new(u64::MAX),
             limit: AtomicU64::new(0),
@@ -123,7 +141,7 @@ impl Uploads {
                 finished: false,
             },
         );
-        let work = Work {
+        let task = Task {
             transfer,
             client: self.client,
             announced: Announced {
@@ -132,22 +150,22 @@ impl Uploads {
             },
             store: self.store.clone(),
             outbox: self.outbox.clone(),
+            threads: self.room.threads.clone(),
             state,
             inbox,
         };
-        let (threads, places) = (self.threads.clone(), self.places.clone());
+        let (moving, places) = (self.room.moving.clone(), self.places.clone());
+        let mut connected = self.connected.subscribe();
         tokio::spawn(async move {
-            // Neither is ever closed.
-            let Ok(place) = places.acquire_owned().await else {
-                return;
-            };
-            let Ok(thread) = threads.acquire_owned().await else {
-                return;
-            };
-            tokio::task::spawn_blocking(move || {
-                work.run();
-                drop((place, thread));
-            });
+            let place = async { (places.acquire_owned().await, moving.acquire_owned().await) };
+            tokio::select! {
+                place = place => {
+                    task.run().await;
+                    drop(place);
+                }
+                // Nothing was opened for it.
+                _ = connected.changed() => {}
+            }
         });
         Ok(())
     }
@@ -186,7 +204,7 @@ impl Uploads {
             ));
         }
         moving.state.next.store(end, Ordering::Release);
-        // A thread that ended has said why.
+        // A task that ended has said why.
         let _ = moving.pieces.send(Piece::Chunk(data.chunk.to_vec()));
         Ok(())
     }
@@ -207,144 +225,6 @@ impl Uploads {
     pub(super) fn abort(&mut self, transfer: u64) {
         if let Some(moving) = self.moving.remove(&transfer) {
             let _ = moving.pieces.send(Piece::Abort);
-        }
-    }
-}
-
-/// The thread of one upload.
-struct Work {
-    transfer: u64,
-    client: ClientId,
-    announced: Announced,
-    store: Arc<dyn Store>,
-    outbox: Arc<Outbox>,
-    state: Arc<Shared>,
-    inbox: Receiver<Piece>,
-}
-
-/// The last frame of an upload, sent when it may be opened again.
-enum Last {
-    Opened(Opened),
-    Finished(Finished),
-    Nothing,
-}
-
-impl Work {
-    fn run(self) {
-        let last = self.open_and_receive();
-        self.state.over.store(true, Ordering::Release);
-        match last {
-            Ok(Last::Opened(opened)) => self.outbox.send(opened),
-            Ok(Last::Finished(finished)) => self.outbox.send(finished),
-            Ok(Last::Nothing) => {}
-            Err(error) => {
-                let failure = failure::of_upload(&error);
-                self.outbox
-                    .send(Abort::new(self.transfer, failure.code, &failure.message));
-            }
-        }
-    }
-
-    fn open_and_receive(&self) -> Result<Last, UploadError> {
-        match self.open()? {
-            UploadState::Open(upload) => self.receive(upload),
-            UploadState::Complete { length, sha256 } => Ok(Last::Opened(self.opened(
-                OpenState::Complete,
-                Some(length),
-                Some(sha256),
-            ))),
-            UploadState::Consumed { number } => Ok(Last::Opened(self.opened(
-                OpenState::Consumed { number },
-                None,
-                None,
-            ))),
-        }
-    }
-
-    fn open(&self) -> Result<UploadState, UploadError> {
-        let mut retries = 0;
-        loop {
-            match self
-                .store
-                .open_upload(self.client, self.transfer, self.announced)
-            {
-                Err(UploadError::Busy { .. }) if retries < BUSY_RETRIES => {
-                    retries += 1;
-                    std::thread::sleep(BUSY_PAUSE);
-                }
-                other => return other,
-            }
-        }
-    }
-
-    fn opened(&self, state: OpenState, length: Option<u64>, sha256: Option<Sha256>) -> Opened {
-        let sha256 = sha256.map(|sha| sha.0);
-        Opened {
-            transfer: self.transfer,
-            state,
-            length,
-            sha256,
-        }
-    }
-
-    fn receive(&self, mut upload: Upload) -> Result<Last, UploadError> {
-        let mut offset = upload.offset();
-        let mut synced = Instant::now();
-        let mut limit = offset + limits::UPLOAD_CREDIT_BYTES;
-        self.state.limit.store(limit, Ordering::Release);
-        self.state.next.store(offset, Ordering::Release);
-        let at = OpenState::At { offset, limit };
-        self.outbox
-            .send(self.opened(at, self.announced.length, self.announced.sha256));
-        loop {
-            match self.inbox.recv_timeout(STALL_LIMIT) {
-                Ok(Piece::Chunk(chunk)) => {
-                    upload.write(&chunk)?;
-                    offset += chunk.len() as u64;
-                    if offset + limits::UPLOAD_CREDIT_BYTES >= limit + limits::CHUNK_BYTES as u64 {
-                        limit = offset + limits::UPLOAD_CREDIT_BYTES;
-                        self.state.limit.store(limit, Ordering::Release);
-                        self.outbox.send(Credit {
-                            transfer: self.transfer,
-                            limit,
-                        });
-                    }
-                    if synced.elapsed() >= DURABLE_EVERY {
-                        let durable = upload.sync()?;
-                        synced = Instant::now();
-                        self.outbox.send(Durable {
-                            transfer: self.transfer,
-                            offset: durable,
-                        });
-                    }
-                }
-                Ok(Piece::Finish(finish)) => {
-                    let sha256 = upload.finish(finish.length, Some(Sha256(finish.sha256)))?;
-                    let (transfer, sha256) = (self.transfer, sha256.0);
-                    return Ok(Last::Finished(Finished { transfer, sha256 }));
-                }
-                Ok(Piece::Abort) => {
-                    drop(upload);
-                    self.store.abort_upload(self.client, self.transfer)?;
-                    return Ok(Last::Nothing);
-                }
-                // The connection is gone: the part stays, as far as it came.
-                Err(RecvTimeoutError::Disconnected) => {
-                    upload.sync()?;
-                    return Ok(Last::Nothing);
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    upload.sync()?;
-                    self.state.over.store(true, Ordering::Release);
-                    let message = format!(
-                        "nothing came for {} s; open it again to go on",
-                        STALL_LIMIT.as_secs()
-                    );
-                    self.outbox
-                        .send(Abort::new(self.transfer, Code::Interrupted, &message));
-                    return Ok(Last::Nothing);
-                }
-            }
         }
     }
 }

@@ -33,6 +33,27 @@ impl Lab {
         Ok(offset)
     }
 
+    /// Adds a text to a file.
+    ///
+    /// Returns: all of the file.
+    #[op]
+    fn noted(path: String, text: Data) -> Result<Data> {
+        store::append(&path, &text)?;
+        Ok(store::open(&path)?.data())
+    }
+
+    /// Says which session it was called from.
+    #[op]
+    fn session(call: &Call) -> Result<String> {
+        Ok(call.session().to_string())
+    }
+
+    /// Counts what it is given.
+    #[op]
+    fn count(values: Vec<Value>) -> Result<u64> {
+        Ok(values.len() as u64)
+    }
+
     /// Adds a text to a file, then refuses.
     #[op]
     fn refused_note(path: String, text: Data) -> Result<()> {

@@ -23,9 +23,10 @@ impl Presence {
         while self.running.is_none()
             && self.closing.is_none()
             && (self.record.reply_bytes() as u64) < limits::WINDOW_REPLIES_BYTES
-            && let Some(operation) = self.unqueue(0)
+            && let Some(mut operation) = self.unqueue(0)
         {
             let number = operation.number;
+            operation.unpack();
             if operation
                 .deadline
                 .is_some_and(|deadline| deadline <= Instant::now())

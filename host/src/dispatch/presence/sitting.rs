@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use pixelboy_protocol::{Code, Frame, Push, TimeOut};
@@ -11,6 +10,7 @@ use pixelboy_protocol::{Code, Frame, Push, TimeOut};
 use super::refusal::too_late;
 use super::{Attach, Attached, Link, Presence};
 use crate::dispatch::operation::Operation;
+use crate::dispatch::random_id;
 use crate::dispatch::session::{Idle, Session};
 
 impl Presence {
@@ -27,11 +27,7 @@ impl Presence {
         self.name = name;
         let resumed = self.session.is_some();
         if !resumed {
-            let session = Session::new(
-                self.session_number(),
-                self.dispatch.settings.receive_timeout,
-                now,
-            );
+            let session = Session::new(random_id(), self.dispatch.settings.receive_timeout, now);
             self.session = Some(session);
             self.set_present(true);
         }
@@ -70,21 +66,16 @@ impl Presence {
     }
 
     /// A client that is present is neither dropped from the registry nor aged out of the store.
-    pub(super) fn set_present(&self, present: bool) {
-        self.present.store(present, Ordering::Release);
+    pub(super) fn set_present(&mut self, present: bool) {
+        if std::mem::replace(&mut self.present, present) == present {
+            return;
+        }
+        if present {
+            self.stays.begin();
+        } else {
+            self.stays.end();
+        }
         self.dispatch.services.store.present(self.client, present);
-    }
-
-    pub(super) fn session_number(&self) -> u64 {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        // The time of the start in the upper bits keeps numbers of earlier runs apart.
-        static RUN: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-        let run = RUN.get_or_init(|| {
-            std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_or(1, |now| now.as_millis() as u64)
-        });
-        (run << 20) + NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn note_activity(&self) {
