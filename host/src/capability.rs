@@ -16,6 +16,7 @@ pub(crate) mod log;
 pub(crate) mod probe;
 pub(crate) mod settings;
 pub(crate) mod store;
+mod succession;
 pub(crate) mod timer;
 pub(crate) mod work;
 

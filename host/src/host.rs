@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use pixelboy_audio::{Audio, AudioEvent};
+use pixelboy_audio::{Audio, AudioEvent, AudioEvents, EndReason};
 use pixelboy_display::Display;
-use pixelboy_store::{Settings as StoreSettings, SqliteStore, Store};
+use pixelboy_protocol::Failure;
+use pixelboy_store::{Position, Settings as StoreSettings, SqliteStore, Store};
 
 use crate::capability::device::Device;
+use crate::capability::effect::Station;
 use crate::capability::{Services, keeper};
 use crate::config::{Args, Settings};
 use crate::dispatch::board::{Board, Table};
+use crate::dispatch::lane::Lines;
 use crate::dispatch::registry::Registry;
 use crate::dispatch::{Dispatch, SessionSettings};
 use crate::net;
@@ -28,6 +31,9 @@ const STOP_LIMIT: Duration = Duration::from_millis(3500);
 
 /// How long parts of uploads may take to come to rest.
 const UPLOADS_LIMIT: Duration = Duration::from_millis(700);
+
+/// How often music that waits for a speaker is tried again.
+const SPEAKER_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the store ages its records and syncs plain files.
 const TEND_EVERY: Duration = Duration::from_secs(1);
@@ -71,7 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<(), StartError> {
 async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     let mut stop = signals().map_err(failed("listen for signals"))?;
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(store_settings(&settings))?);
-    let (audio, mut audio_events) = Audio::start(
+    let (audio, audio_events) = Audio::start(
         settings
             .audio()
             .map_err(|error| StartError::Other("set the audio up", error))?,
@@ -96,10 +102,12 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     let engine = Arc::new(Engine::start().map_err(failed("start the plugin engine"))?);
     let cache = Cache::open(settings.host.data.join("cache"), &engine.wasmtime)
         .map_err(failed("open the cache of compiled plugins"))?;
+    let lines = Lines::start(&services);
     let mut loader = Loader::new(
         engine,
         cache,
         services.clone(),
+        lines.clone(),
         settings.host.plugins.clone(),
     );
     let watch = Watch::start(&settings.host.plugins, &args.config);
@@ -116,16 +124,12 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         registry: registry.clone(),
         uploads: uploads.clone(),
     };
-    let ended = services.clone();
-    keeper::restore(&services).await;
+    restore(&services, &lines).await;
     let tasks = [
         tokio::spawn(listener.serve(door, settings.host.max_connections)),
         tokio::spawn(keeper::keep(services.clone())),
-        tokio::spawn(async move {
-            while let Some(AudioEvent::Ended { token, .. }) = audio_events.recv().await {
-                ended.device.music_ended(token);
-            }
-        }),
+        tokio::spawn(hear(audio_events, services.clone())),
+        tokio::spawn(find_speaker(services.clone(), lines)),
         tokio::spawn(tend(store.clone())),
         tokio::spawn(reload(
             args.config.clone(),
@@ -172,6 +176,53 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         let _ = std::fs::remove_file(file);
     }
     Ok(())
+}
+
+/// Brings back what was on. The screen is waited for, sound may take longer.
+async fn restore(services: &Services, lines: &Lines) {
+    let was_on = keeper::restore(services);
+    let (shown, heard): (Vec<_>, Vec<_>) = was_on
+        .into_iter()
+        .partition(|effect| effect.station() == Station::Screen);
+    let told = |begun: Result<Result<(), Failure>, _>| {
+        if let Ok(Err(failure)) = begun {
+            tracing::warn!(why = %failure.message, "something that was on did not come back");
+        }
+    };
+    let heard = lines.line_up(Position::default(), heard, None);
+    tokio::spawn(async move { told(heard.await) });
+    told(lines.line_up(Position::default(), shown, None).await);
+}
+
+/// Takes note of music that is over.
+async fn hear(mut events: AudioEvents, services: Arc<Services>) {
+    while let Some(event) = events.recv().await {
+        match event {
+            AudioEvent::Ended {
+                token,
+                position,
+                why: EndReason::DeviceLost(why),
+                ..
+            } => services.device.music_waits(token, Some(position), &why),
+            AudioEvent::Ended { token, .. } => services.device.music_ended(token),
+            _ => {}
+        }
+    }
+}
+
+/// Tries music that waits for a speaker again, until there is one.
+async fn find_speaker(services: Arc<Services>, lines: Lines) {
+    loop {
+        let wanted = services.device.speaker_wanted();
+        if services.device.waiting_music().is_none() {
+            wanted.await;
+            continue;
+        }
+        let _ = tokio::time::timeout(SPEAKER_EVERY, wanted).await;
+        if let Some(play) = keeper::try_again(&services) {
+            let _ = lines.line_up(Position::default(), vec![play], None).await;
+        }
+    }
 }
 
 /// Every blob that a reply named, every upload and every connection is an open file: the usual 1,024 are soon used up.

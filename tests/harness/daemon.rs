@@ -129,6 +129,13 @@ impl Setup {
         self.plugin("lab", &lab::built(), table)
     }
 
+    /// The plugin that does all that the contract has.
+    #[must_use]
+    pub fn actor(self) -> Self {
+        let table = "allow = [\"store\", \"kv\", \"display\", \"audio\"]";
+        self.plugin("actor", &lab::actor(), table)
+    }
+
     /// The text of config.toml.
     #[must_use]
     pub fn config(&self) -> String {
@@ -296,6 +303,13 @@ impl Daemon {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// Changes how it is set up from its next start on.
+    pub fn set_up_anew(&mut self, change: impl FnOnce(Setup) -> Setup) {
+        assert!(self.child.is_none(), "it runs");
+        self.setup = change(self.setup.clone());
+        self.write_config(&self.setup.config());
     }
 
     /// Where it listens.

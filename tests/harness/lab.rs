@@ -1,4 +1,4 @@
-//! The plugin of the tests' own (`tests/lab`), and variants of it that differ in what `version` answers.
+//! The plugins of the tests' own: `tests/lab`, variants of it that differ in what `version` answers, and `tests/actor`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,6 +18,16 @@ pub fn built() -> PathBuf {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT
         .get_or_init(|| build("tests/lab", "lab"))
+        .clone()
+        .unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The built file of `tests/actor`.
+#[must_use]
+pub fn actor() -> PathBuf {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build("tests/actor", "actor"))
         .clone()
         .unwrap_or_else(|why| panic!("{why}"))
 }

@@ -89,7 +89,12 @@ impl Desk {
     }
 
     /// A play was asked for. None when the station is closed; it has been answered then.
-    pub(crate) fn claim(&self, about: About, start_at: Duration, reply: Reply) -> Option<Claim> {
+    pub(crate) fn claim(
+        &self,
+        about: About,
+        (start_at, paused): (Duration, bool),
+        reply: Reply,
+    ) -> Option<Claim> {
         let mut state = self.state();
         if state.closed {
             // A caller who does not wait for the answer is fine, here and below.
@@ -104,7 +109,7 @@ impl Desk {
             id,
             about: about.clone(),
             start_at,
-            paused: false,
+            paused,
             since: Instant::now(),
             cancelled: Arc::clone(&cancelled),
             reply,
@@ -205,6 +210,27 @@ impl Desk {
         current.or(pending).ok_or(AudioError::NothingPlaying)
     }
 
+    /// Ends the play of this token. What plays goes on where it was only about to begin.
+    pub(crate) fn stop_play(&self, token: u64) -> bool {
+        let mut state = self.state();
+        let pending = state.pending.as_ref();
+        let is_pending = pending.is_some_and(|pending| pending.about.token == token);
+        if is_pending {
+            state.drop_pending(AudioError::Stopped);
+        }
+        let current = self.line.current.load();
+        let is_current = current
+            .as_ref()
+            .is_some_and(|reel| reel.about.token == token);
+        if is_current {
+            self.end_current(&mut state, EndReason::Stopped);
+        }
+        if is_pending || is_current {
+            self.wake();
+        }
+        is_pending || is_current
+    }
+
     /// Remembers which output is open.
     pub(crate) fn set_output(&self, output: Option<u64>) {
         self.state().output = output;
@@ -233,10 +259,10 @@ impl Desk {
         if started {
             self.end_current(
                 &mut state,
-                EndReason::Failed(format!("the audio device was lost: {reason}")),
+                EndReason::DeviceLost(format!("the audio device was lost: {reason}")),
             );
         } else {
-            self.end_current(&mut state, EndReason::Failed(reason.to_owned()));
+            self.end_current(&mut state, EndReason::DeviceLost(reason.to_owned()));
         }
     }
 
@@ -307,7 +333,9 @@ impl Desk {
                 EndReason::Replaced => AudioError::Superseded,
                 EndReason::Stopped if state.closed => AudioError::Closed,
                 EndReason::Stopped => AudioError::Stopped,
-                EndReason::Failed(reason) => AudioError::NoDevice(reason),
+                EndReason::Failed(reason) | EndReason::DeviceLost(reason) => {
+                    AudioError::NoDevice(reason)
+                }
                 // Reels are promoted with samples in them, so this cannot be; an answer is due all the same.
                 EndReason::Finished => AudioError::Unplayable("it holds no sound".to_owned()),
             };

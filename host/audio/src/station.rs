@@ -29,6 +29,8 @@ pub struct Play {
     pub label: String,
     /// Where in the piece to begin, to go on after a restart.
     pub start_at: Duration,
+    /// Load it only; it is heard from the first `resume` on.
+    pub paused: bool,
     /// Whoever it belongs to; handed back in [`Playing`] and [`AudioEvent`].
     pub owner: u64,
     /// Which play it is for the owner; handed back likewise.
@@ -90,8 +92,10 @@ pub enum EndReason {
     Stopped,
     /// Another piece began in its place.
     Replaced,
-    /// It could not go on: a read error, a decoder's failure, a lost device.
+    /// It could not go on: a read error, a decoder's failure.
     Failed(String),
+    /// The device went away. Another play tries it again.
+    DeviceLost(String),
 }
 
 /// The stream of events. It ends when the station has been shut down; that itself is no event of a piece,
@@ -159,7 +163,8 @@ impl Audio {
             owner: play.owner,
             token: play.token,
         };
-        if let Some(claim) = self.0.desk.claim(about, play.start_at, reply) {
+        let asked = (play.start_at, play.paused);
+        if let Some(claim) = self.0.desk.claim(about, asked, reply) {
             let id = claim.id;
             let note = Note::Play {
                 claim,
@@ -195,6 +200,12 @@ impl Audio {
     /// [`AudioError::NothingPlaying`] when there is nothing to stop.
     pub fn stop(&self) -> Result<Playing, AudioError> {
         self.0.desk.stop()
+    }
+
+    /// Ends the play with this token, whether it plays, is paused or is about to begin. False: there is none, and nothing
+    /// has changed.
+    pub fn stop_play(&self, token: u64) -> bool {
+        self.0.desk.stop_play(token)
     }
 
     /// Sets the device's volume: a factor on every sample, 0.0 (silent) to 1.0 (as recorded), kept from piece to

@@ -12,7 +12,7 @@ mod pulse;
 mod studio;
 
 use pixelboy_audio::clock::{Clock, ManualClock};
-use pixelboy_audio::{Audio, AudioError, AudioEvent, AudioSettings, EndReason, MusicSource};
+use pixelboy_audio::{Audio, AudioError, AudioEvent, AudioSettings, EndReason, MusicSource, Play};
 use pulse::Recording;
 use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::sync::{Arc, Condvar, Mutex};
@@ -164,6 +164,46 @@ fn a_pause_is_silence_of_its_length_and_loses_nothing() {
         2.0,
         0.03,
     );
+}
+
+#[test]
+fn a_piece_that_begins_paused_is_not_heard_before_it_is_resumed() {
+    let studio = Studio::new();
+    let play = Play {
+        paused: true,
+        ..piece(tone(2.0), 500, 1)
+    };
+    assert!(studio.answer(studio.audio.play(play)).unwrap().paused);
+    studio.advance(400);
+    let now = studio.audio.now().unwrap();
+    assert!(now.paused);
+    assert_eq!(now.position, Duration::from_millis(500));
+    studio.audio.resume().unwrap();
+    studio.advance(300);
+    let recording = studio.finish();
+    let spans = recording.loud_spans(0.000_1, 0.05);
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    assert!(
+        spans[0].from_s > 0.38,
+        "it was heard before it was resumed: {spans:?}"
+    );
+}
+
+#[test]
+fn a_play_is_ended_by_its_token_and_no_other_with_it() {
+    let studio = Studio::new();
+    let gate = Gate::default();
+    studio
+        .answer(studio.audio.play(piece(tone(2.0), 0, 1)))
+        .unwrap();
+    let next = studio.audio.play(piece(gate.source(tone(2.0)), 0, 2));
+    assert!(!studio.audio.stop_play(3));
+    assert!(studio.audio.stop_play(2), "it is about to begin");
+    assert_eq!(studio.answer(next).unwrap_err(), AudioError::Stopped);
+    assert_eq!(studio.audio.now().unwrap().token, 1, "that one goes on");
+    assert!(!studio.audio.stop_play(2), "it is over");
+    assert!(studio.audio.stop_play(1));
+    assert_eq!(studio.audio.now(), None);
 }
 
 #[test]
@@ -696,7 +736,7 @@ fn a_full_disk_ends_the_piece_with_the_reason_and_the_station_goes_on() {
         Err(other) => panic!("{other}"),
         Ok(_) => {
             let Some(AudioEvent::Ended {
-                why: EndReason::Failed(reason),
+                why: EndReason::DeviceLost(reason),
                 ..
             }) = events.blocking_recv()
             else {

@@ -300,7 +300,7 @@ fn a_device_that_goes_away_ends_the_piece_and_is_used_again_when_it_is_back() {
     pulse.kill();
     let event = player.events.recv_timeout(Duration::from_secs(10)).unwrap();
     assert!(
-        event.contains("Failed(\"the audio device was lost"),
+        event.contains("DeviceLost(\"the audio device was lost"),
         "{event}"
     );
     println!("{event}");

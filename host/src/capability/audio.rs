@@ -36,6 +36,11 @@ impl Guest {
     }
 }
 
+/// Music of an operation of the plugin's own belongs to no session, so no session's end is its own.
+fn outlives(session: u64, outlive_session: bool) -> bool {
+    outlive_session || session == 0
+}
+
 impl Host for Guest {
     fn now(&mut self) -> wasmtime::Result<Option<Resource<Playback>>> {
         let Some(music) = self.music() else {
@@ -46,7 +51,7 @@ impl Host for Guest {
             .audio
             .now()
             .filter(|playing| playing.token == music.token);
-        let (position, duration) = playing.map_or((Duration::ZERO, None), |playing| {
+        let (position, duration) = playing.map_or((music.position, None), |playing| {
             (playing.position, playing.duration)
         });
         Ok(Some(self.table.push(Playback {
@@ -57,21 +62,25 @@ impl Host for Guest {
     }
 
     fn play(&mut self, path: String, outlive_session: bool) -> Answer<()> {
-        let bytes = match self.media(&path)? {
-            Ok(bytes) => bytes,
+        let (entry, bytes) = match self.media(&path)? {
+            Ok(found) => found,
             Err(failure) => return Ok(Err(failure)),
         };
+        let session = self.work.caller.session;
         let music = Music {
             path,
-            session: self.work.caller.session,
-            outlives: outlive_session,
+            sha256: entry.sha256,
+            session,
+            outlives: outlives(session, outlive_session),
             paused: false,
+            position: Duration::ZERO,
             token: self.services.device.new_token(),
+            waiting: None,
         };
         Ok(self.work.stage(Effect::Play {
             music,
             bytes,
-            start_at: Duration::ZERO,
+            again: false,
         }))
     }
 
@@ -83,7 +92,7 @@ impl Host for Guest {
         let session = self.work.caller.session;
         self.stage_for_music(Effect::Resume {
             session,
-            outlives: outlive_session,
+            outlives: outlives(session, outlive_session),
         })
     }
 

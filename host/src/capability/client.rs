@@ -37,6 +37,11 @@ impl Audience {
         self.seats().remove(&session);
     }
 
+    /// Whether this one is.
+    pub(crate) fn has(&self, session: u64) -> bool {
+        self.seats().contains_key(&session)
+    }
+
     /// Their numbers.
     pub(crate) fn sessions(&self) -> Vec<u64> {
         self.seats().keys().copied().collect()
@@ -67,7 +72,7 @@ impl Host for Guest {
                 "a push can't carry handles yet; send bytes or a path",
             )));
         }
-        if !self.services.audience.sessions().contains(&session) {
+        if !self.services.audience.has(session) {
             return Ok(Err(failure::not_found(format!(
                 "no session {session} is present"
             ))));

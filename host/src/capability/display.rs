@@ -1,11 +1,13 @@
 //! `display`: what is to be shown, staged.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pixelboy_display::limits::FRAME_RATES;
+use pixelboy_store::{Blob, Entry};
 use wasmtime::component::Resource;
 
-use super::device::Shown;
+use super::device::{Drawing, Shown};
 use super::effect::{Effect, Picture};
 use super::store::path;
 use super::{Guest, failure};
@@ -31,24 +33,47 @@ const MAX_SIDE: u32 = 4096;
 
 impl Guest {
     fn stage_scene(&mut self, picture: Picture, shown: Option<Shown>) -> Result<(), Failure> {
-        self.work.stage(Effect::Scene { picture, shown })
+        let token = self.services.device.new_token();
+        let shown = shown.map(|shown| Shown { token, ..shown });
+        self.work.stage(Effect::Scene {
+            token,
+            picture,
+            shown,
+        })
     }
 
-    fn open_media(&mut self, at: &str) -> Answer<pixelboy_store::Blob> {
+    fn stage_drawing(&mut self, kind: &str, drawing: Drawing) -> Result<(), Failure> {
+        let drawing = Arc::new(drawing);
+        let shown = Shown {
+            drawing: Some(drawing.clone()),
+            ..self.as_shown(kind, None)
+        };
+        self.stage_scene(Picture::Drawn(drawing), Some(shown))
+    }
+
+    fn as_shown(&self, kind: &str, path: Option<String>) -> Shown {
+        Shown {
+            kind: kind.to_owned(),
+            path,
+            fps: None,
+            loops: None,
+            owner: self.identity.name.clone(),
+            drawing: None,
+            token: 0,
+        }
+    }
+
+    /// The bytes of a stored file that an effect will use.
+    pub(crate) fn media(&mut self, at: &str) -> Answer<(Entry, Blob)> {
         let at = match path(at) {
             Ok(at) => at,
             Err(failure) => return Ok(Err(failure)),
         };
         Ok(match self.work.transaction()?.open(&at) {
-            Ok(Some((_, blob))) => Ok(blob),
+            Ok(Some(found)) => Ok(found),
             Ok(None) => Err(failure::no_file(&at)),
             Err(error) => Err(failure::of_store(error)),
         })
-    }
-
-    /// The bytes of a stored file that an effect will use.
-    pub(crate) fn media(&mut self, at: &str) -> Answer<pixelboy_store::Blob> {
-        self.open_media(at)
     }
 }
 
@@ -69,15 +94,6 @@ fn check_pixels(width: u32, height: u32, rgba: &[u8]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn shown(kind: &str, path: Option<String>) -> Shown {
-    Shown {
-        kind: kind.to_owned(),
-        path,
-        millifps: None,
-        loops: None,
-    }
-}
-
 impl Host for Guest {
     fn size(&mut self) -> wasmtime::Result<(u32, u32)> {
         Ok(match self.services.display.backend_name() {
@@ -87,8 +103,9 @@ impl Host for Guest {
     }
 
     fn show(&mut self, at: String) -> Answer<()> {
-        Ok(self.media(&at)?.and_then(|bytes| {
-            self.stage_scene(Picture::Still(bytes), Some(shown("picture", Some(at))))
+        Ok(self.media(&at)?.and_then(|(_, bytes)| {
+            let shown = self.as_shown("picture", Some(at));
+            self.stage_scene(Picture::Still(bytes), Some(shown))
         }))
     }
 
@@ -99,24 +116,25 @@ impl Host for Guest {
                 "fps must be {least} to {most}, got {fps}"
             ))));
         }
-        Ok(self.media(&at)?.and_then(|bytes| {
-            let mut shown = shown("animation", Some(at));
-            shown.millifps = fps.map(|fps| (fps * 1000.0) as u64);
-            shown.loops = loops;
+        Ok(self.media(&at)?.and_then(|(_, bytes)| {
+            let shown = Shown {
+                fps,
+                loops,
+                ..self.as_shown("animation", Some(at))
+            };
             self.stage_scene(Picture::Moving { bytes, fps, loops }, Some(shown))
         }))
     }
 
     fn draw(&mut self, width: u32, height: u32, rgba: Vec<u8>) -> Answer<()> {
         Ok(check_pixels(width, height, &rgba).and_then(|()| {
-            self.stage_scene(
-                Picture::Pixels {
-                    width,
-                    height,
-                    rgba,
-                },
-                Some(shown("pixels", None)),
-            )
+            let drawing = Drawing {
+                width,
+                height,
+                frames: vec![(rgba, Duration::ZERO)],
+                loops: None,
+            };
+            self.stage_drawing("pixels", drawing)
         }))
     }
 
@@ -131,13 +149,13 @@ impl Host for Guest {
             let none = "an animation needs at least one frame";
             return Ok(Err(failure::bad_arguments(none)));
         }
-        let picture = Picture::Frames {
+        let drawing = Drawing {
             width,
             height,
             frames,
-            loops,
+            loops: Some(loops),
         };
-        Ok(self.stage_scene(picture, Some(shown("animation", None))))
+        Ok(self.stage_drawing("animation", drawing))
     }
 
     fn clear(&mut self) -> Answer<()> {

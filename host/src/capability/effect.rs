@@ -1,33 +1,35 @@
 //! What an operation wants the world to see, staged until its commit is durable.
 //! Invariant: released at most once, in commit order, after what it came from is on disk.
-//! Not here: when (`dispatch::releases`).
+//! Not here: when (`dispatch::lane`).
 //! A device that refuses: the reply says so; what was committed stays.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use pixelboy_audio::{AudioError, Play};
+use pixelboy_audio::{AudioError, Play, Playing};
 use pixelboy_display::{DisplayError, Scene, Source};
 use pixelboy_protocol::{Code, Failure, Value};
 use pixelboy_store::Blob;
 
 use super::Services;
-use super::device::{Music, Shown};
+use super::device::{Drawing, Music, Shown};
 
 /// How long a device may take to begin; then the reply says that it did not.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
 
 /// One staged effect.
 pub(crate) enum Effect {
-    /// Something for the panel; `shown` is what `status` calls it.
+    /// Something for the panel; `shown` is what `status` calls it, none for darkness.
     Scene {
+        token: u64,
         picture: Picture,
         shown: Option<Shown>,
     },
-    /// Music that replaces what plays.
+    /// Music that replaces what plays. `again`: it was on before, and waits where there is no speaker.
     Play {
         music: Music,
         bytes: Blob,
-        start_at: Duration,
+        again: bool,
     },
     Pause,
     /// From now on the music belongs to this session, or to none.
@@ -44,6 +46,14 @@ pub(crate) enum Effect {
     },
 }
 
+/// What an effect acts on; effects on one station happen in the order of their commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Station {
+    Screen,
+    Speaker,
+    Clients,
+}
+
 /// What is to be shown.
 pub(crate) enum Picture {
     Still(Blob),
@@ -52,32 +62,32 @@ pub(crate) enum Picture {
         fps: Option<f64>,
         loops: Option<u32>,
     },
-    Pixels {
-        width: u32,
-        height: u32,
-        rgba: Vec<u8>,
-    },
-    Frames {
-        width: u32,
-        height: u32,
-        frames: Vec<(Vec<u8>, Duration)>,
-        loops: u32,
-    },
+    Drawn(Arc<Drawing>),
     Clear,
 }
 
 impl Effect {
+    /// What it acts on.
+    pub(crate) fn station(&self) -> Station {
+        match self {
+            Self::Scene { .. } => Station::Screen,
+            Self::Play { .. }
+            | Self::Pause
+            | Self::Resume { .. }
+            | Self::Stop
+            | Self::Volume(_) => Station::Speaker,
+            Self::Push { .. } => Station::Clients,
+        }
+    }
+
     /// Bytes held until the release.
     pub(crate) fn staged_bytes(&self) -> usize {
         match self {
             Self::Scene {
-                picture: Picture::Pixels { rgba, .. },
+                picture: Picture::Drawn(drawing),
                 ..
-            } => rgba.len(),
-            Self::Scene {
-                picture: Picture::Frames { frames, .. },
-                ..
-            } => frames
+            } => drawing
+                .frames
                 .iter()
                 .map(|(rgba, _)| rgba.len() + FRAME_BYTES)
                 .sum(),
@@ -105,73 +115,29 @@ fn value_bytes(value: &Value) -> usize {
         }
 }
 
-/// Lets the effect happen, and waits until it has begun.
-pub(crate) async fn release(effect: Effect, services: &Services) -> Result<(), Failure> {
-    let begun = tokio::time::timeout(BEGIN_LIMIT, begin(effect, services)).await;
-    begun.unwrap_or_else(|_| {
-        Err(Failure::new(
-            Code::NoDevice,
-            format!(
-                "the device did not begin within {} s; is it plugged in and working?",
-                BEGIN_LIMIT.as_secs()
-            ),
-        ))
-    })
-}
-
-async fn begin(effect: Effect, services: &Services) -> Result<(), Failure> {
+/// Lets the effect happen, and waits until it has begun. What does not begin is taken back.
+pub(crate) async fn release(effect: Effect, services: &Arc<Services>) -> Result<(), Failure> {
     match effect {
-        Effect::Scene { picture, shown } => {
-            let label = shown.and_then(|shown| shown.path).unwrap_or_default();
-            let answer = services.display.show(scene(picture), SCREEN_OWNER, &label);
-            match answer.await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(of_display(&error)),
-                Err(_) => Err(of_display(&DisplayError::Stopped)),
-            }
-        }
+        Effect::Scene {
+            token,
+            picture,
+            shown,
+        } => show(token, picture, shown, services).await,
         Effect::Play {
             music,
             bytes,
-            start_at,
-        } => {
-            // Its session may have ended, or another piece been asked for, while it waited for the disk.
-            if !services.device.is_current(music.token) {
-                return Ok(());
-            }
-            let answer = services.audio.play(Play {
-                byte_len: Some(bytes.len()),
-                source: Box::new(bytes.reader()),
-                label: music.path.clone(),
-                start_at,
-                owner: music.session,
-                token: music.token,
-            });
-            let begun = match answer.await {
-                Ok(Ok(_)) => Ok(()),
-                Ok(Err(error)) => Err(of_audio(&error)),
-                Err(_) => Err(of_audio(&AudioError::Closed)),
-            };
-            if begun.is_err() {
-                services.device.music_did_not_begin(music.token);
-            }
-            begun
-        }
-        Effect::Pause => services
-            .audio
-            .pause()
-            .map(drop)
-            .map_err(|error| of_audio(&error)),
-        Effect::Resume { .. } => services
-            .audio
-            .resume()
-            .map(drop)
-            .map_err(|error| of_audio(&error)),
-        Effect::Stop => services
-            .audio
-            .stop()
-            .map(drop)
-            .map_err(|error| of_audio(&error)),
+            again,
+        } => play(music, bytes, again, services).await,
+        Effect::Pause => held(services.audio.pause(), services),
+        Effect::Resume { .. } => match services.audio.resume() {
+            Err(AudioError::NothingPlaying) => resume_waiting(services),
+            resumed => resumed.map(drop).map_err(|error| of_audio(&error)),
+        },
+        Effect::Stop => match services.audio.stop() {
+            // It ended by itself meanwhile, or waited for a speaker.
+            Err(AudioError::NothingPlaying) => Ok(()),
+            stopped => stopped.map(drop).map_err(|error| of_audio(&error)),
+        },
         Effect::Volume(volume) => services
             .audio
             .set_volume(volume as f32)
@@ -183,7 +149,125 @@ async fn begin(effect: Effect, services: &Services) -> Result<(), Failure> {
     }
 }
 
-/// One owner for now: plugins share the screen, the last writer owns it.
+/// Takes back what will not be released.
+pub(crate) fn withdraw(effect: &Effect, services: &Services) {
+    match effect {
+        Effect::Scene { token, .. } => services.device.scene_failed(*token),
+        Effect::Play { music, .. } => services.device.music_ended(music.token),
+        _ => {}
+    }
+}
+
+async fn show(
+    token: u64,
+    picture: Picture,
+    shown: Option<Shown>,
+    services: &Arc<Services>,
+) -> Result<(), Failure> {
+    let label = shown.and_then(|shown| shown.path).unwrap_or_default();
+    let answer = services.display.show(scene(picture), SCREEN_OWNER, &label);
+    let services = services.clone();
+    // It goes on where nobody waits any more: the screen may have changed all the same.
+    let begun = tokio::spawn(async move {
+        let answer = answer.await.unwrap_or(Err(DisplayError::Stopped));
+        match &answer {
+            Ok(_) => drop(services.device.scene_began(token)),
+            Err(_) => services.device.scene_failed(token),
+        }
+        answer.map(drop).map_err(|error| of_display(&error))
+    });
+    in_time(begun).await
+}
+
+async fn play(
+    music: Music,
+    bytes: Blob,
+    again: bool,
+    services: &Arc<Services>,
+) -> Result<(), Failure> {
+    let token = music.token;
+    // Its session may have ended, or it was stopped, while it waited for the disk.
+    if !services.device.wants_music(token) {
+        return Ok(());
+    }
+    let answer = services.audio.play(Play {
+        byte_len: Some(bytes.len()),
+        source: Box::new(bytes.reader()),
+        label: music.path.clone(),
+        start_at: music.position,
+        paused: music.paused,
+        owner: music.session,
+        token,
+    });
+    if !services.device.wants_music(token) {
+        // Since the look before; whoever ended it may not have seen it.
+        services.audio.stop_play(token);
+        return Ok(());
+    }
+    let begun = tokio::spawn({
+        let services = services.clone();
+        async move {
+            let answer = answer.await.unwrap_or(Err(AudioError::Closed));
+            match &answer {
+                Ok(_) => services.device.music_began(token),
+                // The host stops: it is on again after the next start.
+                Err(AudioError::Closed) => {}
+                Err(AudioError::NoDevice(why)) if again => {
+                    services.device.music_waits(token, None, why);
+                }
+                Err(_) => services.device.music_ended(token),
+            }
+            answer.map(drop).map_err(|error| of_audio(&error))
+        }
+    });
+    if again {
+        // Nobody waits for it, and the way to where it stood may be long.
+        return begun.await.unwrap_or_else(|_| Err(stopping()));
+    }
+    let begun = in_time(begun).await;
+    if begun.is_err() {
+        services.audio.stop_play(token);
+    }
+    begun
+}
+
+/// Music that waits for a speaker can be paused too.
+fn held(paused: Result<Playing, AudioError>, services: &Services) -> Result<(), Failure> {
+    match paused {
+        Err(AudioError::NothingPlaying) if services.device.waiting_music().is_some() => Ok(()),
+        paused => paused.map(drop).map_err(|error| of_audio(&error)),
+    }
+}
+
+/// Music that waits for a speaker is tried again, and begins when there is one.
+fn resume_waiting(services: &Services) -> Result<(), Failure> {
+    let waiting = services.device.waiting_music().and_then(|it| it.waiting);
+    let why = waiting.ok_or_else(|| of_audio(&AudioError::NothingPlaying))?;
+    services.device.want_speaker();
+    Err(Failure::new(
+        Code::NoDevice,
+        format!("there is no speaker for it yet, it begins when there is one: {why}"),
+    ))
+}
+
+async fn in_time(begun: tokio::task::JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {
+    match tokio::time::timeout(BEGIN_LIMIT, begun).await {
+        Ok(begun) => begun.unwrap_or_else(|_| Err(stopping())),
+        Err(_) => Err(Failure::new(
+            Code::NoDevice,
+            format!(
+                "the device did not begin within {} s; is it plugged in and working?",
+                BEGIN_LIMIT.as_secs()
+            ),
+        )),
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::new(Code::ShuttingDown, "the host stops")
+}
+
+/// One owner: who lost the screen to whom is the device's to know.
 const SCREEN_OWNER: u64 = 1;
 
 fn scene(picture: Picture) -> Scene {
@@ -194,27 +278,25 @@ fn scene(picture: Picture) -> Scene {
             fps,
             loops,
         },
-        Picture::Pixels {
-            width,
-            height,
-            rgba,
-        } => Scene::Pixels {
-            width,
-            height,
-            rgba,
-        },
-        Picture::Frames {
-            width,
-            height,
-            frames,
-            loops,
-        } => Scene::Frames {
-            width,
-            height,
-            frames,
-            loops,
-        },
+        Picture::Drawn(drawing) => drawn(&drawing),
         Picture::Clear => Scene::Clear,
+    }
+}
+
+fn drawn(drawing: &Drawing) -> Scene {
+    let (width, height) = (drawing.width, drawing.height);
+    match (drawing.loops, drawing.frames.as_slice()) {
+        (None, [(rgba, _), ..]) => Scene::Pixels {
+            width,
+            height,
+            rgba: rgba.clone(),
+        },
+        (loops, frames) => Scene::Frames {
+            width,
+            height,
+            frames: frames.to_vec(),
+            loops: loops.unwrap_or_default(),
+        },
     }
 }
 

@@ -12,7 +12,7 @@ use pixelboy_protocol::{
 };
 use pixelboy_store::{
     Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position,
-    RequestDigest,
+    RequestDigest, Transaction,
 };
 use tokio::sync::oneshot;
 use tokio::time::error::Elapsed;
@@ -25,8 +25,8 @@ use super::operation::{EncodedOutcome, Operation};
 use super::{Dispatch, lane};
 use crate::capability::Guest;
 use crate::capability::blob::{self, Data};
-use crate::capability::failure;
 use crate::capability::work::{Caller, Work};
+use crate::capability::{failure, keeper};
 use crate::plugin::contract::pixelboy::plugin::types::{self, Node};
 use crate::plugin::instance::{Fault, Instance};
 use crate::plugin::seat::Turn;
@@ -311,9 +311,31 @@ impl Call<'_> {
             return Err(Failure::new(Code::BadState, "the operation lost its transaction").into());
         };
         let outcome = self.reply(values, wrote)?;
+        self.commit(work, transaction, outcome, place)
+    }
+
+    /// Commits, and lines the effects up in the same order.
+    fn commit(
+        &self,
+        work: Work,
+        mut transaction: Transaction,
+        outcome: EncodedOutcome,
+        place: Option<Place>,
+    ) -> Result<Ran, Again> {
         let services = &self.context.dispatch.services;
+        let effects = work.effects;
         let saw = transaction.seen();
-        let wrote = if wrote {
+        // Held over the commit, so that nobody's effects come between.
+        let mut device = (!effects.is_empty()).then(|| services.device.committing());
+        let mut written = None;
+        if let Some(device) = &device
+            && transaction.has_writes()
+        {
+            let state = device.state_after(&effects);
+            let staged = keeper::stage(&mut transaction, &state, &services.audio, device.written());
+            written = Some(staged.map_err(|error| failure::of_commit(&error.into()))?);
+        }
+        let wrote = if transaction.has_writes() {
             let record = OperationRecord {
                 operation: OperationId {
                     client: self.context.client,
@@ -336,14 +358,23 @@ impl Call<'_> {
         self.serving.version.prove();
         let mut after = wrote.unwrap_or(saw).max(saw);
         if self.serving.version.sees_device() {
-            after = after.max(services.device.position());
+            let seen = match &device {
+                Some(device) => device.position(),
+                None => services.device.position(),
+            };
+            after = after.max(seen);
         }
-        let begun = if work.effects.is_empty() {
-            None
-        } else {
-            services.device.commit(&work.effects, after);
-            Some(self.serving.lane.line_up(after, work.effects, place))
-        };
+        let begun = device.as_mut().map(|device| {
+            if let Some(written) = written {
+                device.note_written(written);
+            }
+            let present = |session| services.audience.has(session);
+            for play in device.done(&effects, after, present) {
+                services.audio.stop_play(play);
+            }
+            self.serving.lane.line_up(after, effects, place)
+        });
+        drop(device);
         Ok(Ran {
             outcome,
             wrote,

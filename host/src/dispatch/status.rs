@@ -21,17 +21,19 @@ pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
             .filter(|playing| playing.token == music.token);
         let position = playing
             .as_ref()
-            .map(|playing| playing.position.as_millis() as i64);
+            .map_or(music.position, |playing| playing.position);
         let duration = playing
             .and_then(|playing| playing.duration)
             .map(|duration| duration.as_millis() as i64);
-        map([
+        let mut playing = vec![
             ("path", music.path.into()),
             ("paused", Value::Bool(music.paused)),
-            ("position_ms", optional(position)),
+            ("position_ms", Value::Int(position.as_millis() as i64)),
             ("duration_ms", optional(duration)),
             ("thread", Value::Bool(music.outlives)),
-        ])
+        ];
+        playing.extend(music.waiting.map(|why| ("waiting", why.into())));
+        map(playing)
     });
     let mut status = vec![
         ("shown", shown),

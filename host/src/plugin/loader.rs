@@ -16,7 +16,7 @@ use super::version::{LoadError, MAX_FILE_MIB, Version};
 use crate::capability::Services;
 use crate::config::PluginSettings;
 use crate::dispatch::board::{Board, Serving, Table};
-use crate::dispatch::lane::Lane;
+use crate::dispatch::lane::{Lane, Lines};
 
 /// What the plugins are by name, in config.toml.
 pub(crate) type Wanted = BTreeMap<String, PluginSettings>;
@@ -26,6 +26,7 @@ pub(crate) struct Loader {
     engine: Arc<Engine>,
     cache: Cache,
     services: Arc<Services>,
+    lines: Lines,
     folder: PathBuf,
     serving: BTreeMap<String, Serving>,
     /// What served before, for going back.
@@ -59,12 +60,14 @@ impl Loader {
         engine: Arc<Engine>,
         cache: Cache,
         services: Arc<Services>,
+        lines: Lines,
         folder: PathBuf,
     ) -> Self {
         Self {
             engine,
             cache,
             services,
+            lines,
             folder,
             serving: BTreeMap::new(),
             before: BTreeMap::new(),
@@ -157,10 +160,9 @@ impl Loader {
         let seat = before
             .as_ref()
             .map_or_else(|| Arc::new(Seat::new(name.into())), |now| now.seat.clone());
-        let lane = before.as_ref().map_or_else(
-            || Lane::start(self.services.clone()),
-            |now| now.lane.clone(),
-        );
+        let lane = before
+            .as_ref()
+            .map_or_else(|| Lane::new(self.lines.clone()), |now| now.lane.clone());
         let ops: Vec<&str> = version
             .manifest
             .rows

@@ -134,6 +134,7 @@ impl Studio {
 /// A play with the given token.
 pub fn piece(source: impl MusicSource + 'static, start_at_ms: u64, token: u64) -> Play {
     Play {
+        paused: false,
         source: Box::new(source),
         byte_len: None,
         label: format!("piece {token}"),

@@ -153,9 +153,9 @@ impl Presence {
             // What a reply named that is not confirmed may still be asked for.
             let record = &self.record;
             self.blobs.keep(|number| record.find(number).is_some());
-            if services.device.end_session(session.number) {
+            for play in services.device.end_session(session.number) {
                 // It may have ended by itself meanwhile.
-                let _ = services.audio.stop();
+                services.audio.stop_play(play);
             }
             tracing::debug!(client = %self.name, "session ended");
         }

@@ -1,0 +1,60 @@
+//! A guest for the end-to-end tests: does all that the contract has, as asked.
+
+use pixelboy_plugin::display::Animation;
+use pixelboy_plugin::prelude::*;
+use pixelboy_plugin::{audio, display, store};
+
+/// Does all that the contract has, as asked.
+#[plugin]
+impl Actor {
+    /// Stores bytes without a look at them.
+    #[op]
+    fn keep(path: String, bytes: Data, kind: String) -> Result<()> {
+        store::put(&path, &bytes, &kind, &[])
+    }
+
+    /// Shows a stored file's first frame.
+    #[op]
+    fn show(path: String) -> Result<()> {
+        display::show(&path)
+    }
+
+    /// Shows a stored animation.
+    #[op]
+    fn animate(path: String, fps: Option<f64>, loops: Option<u32>) -> Result<()> {
+        display::play(&path, fps, loops)
+    }
+
+    /// Fills a picture with one colour.
+    #[op]
+    fn draw(width: u32, height: u32, red: u8, green: u8, blue: u8) -> Result<()> {
+        display::draw(width, height, &plain(width, height, [red, green, blue]))
+    }
+
+    /// Red, then blue, over and over.
+    #[op]
+    fn blink(width: u32, height: u32, hold_ms: u32) -> Result<()> {
+        let mut frames = Animation::new(width, height, 0);
+        frames.frame(&plain(width, height, [255, 0, 0]), hold_ms)?;
+        frames.frame(&plain(width, height, [0, 0, 255]), hold_ms)?;
+        display::animate(frames)
+    }
+
+    /// Adds a text to a file and shows another.
+    #[op]
+    fn note_and_show(path: String, text: Data, picture: String) -> Result<()> {
+        store::append(&path, &text)?;
+        display::show(&picture)
+    }
+
+    /// Adds a text to a file and plays another.
+    #[op]
+    fn note_and_play(path: String, text: Data, sound: String, thread: bool) -> Result<()> {
+        store::append(&path, &text)?;
+        audio::play(&sound, thread)
+    }
+}
+
+fn plain(width: u32, height: u32, [red, green, blue]: [u8; 3]) -> Vec<u8> {
+    [red, green, blue, 255].repeat(width as usize * height as usize)
+}
