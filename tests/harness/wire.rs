@@ -117,24 +117,28 @@ impl Wire {
 
     /// Connects and says Hello; the last words of a host that does not let this client in.
     pub fn knock(address: SocketAddr, id: Identity) -> Result<Self, Close> {
-        let mut wire = Self::silent(address, id);
-        wire.send_raw(&PREAMBLE);
-        let hello = wire.id.hello();
-        wire.send(hello);
-        let welcome = wire.try_wait(PATIENCE, |frame| match frame {
-            Frame::Welcome(welcome) => Some(welcome.clone()),
-            _ => None,
-        });
-        match welcome {
-            Ok(welcome) => {
-                wire.reader.welcomed();
-                wire.id.last_store = Some(welcome.store);
-                wire.welcome = Some(welcome);
-                Ok(wire)
-            }
+        match Self::try_join(address, id, PATIENCE) {
+            Ok(wire) => Ok(wire),
             Err(Missing::Ended(Some(close))) => Err(close),
             Err(missing) => panic!("no Welcome: {missing:?}"),
         }
+    }
+
+    /// Connects and says Hello over a network that may break at any byte.
+    pub fn try_join(address: SocketAddr, id: Identity, within: Duration) -> Result<Self, Missing> {
+        let mut wire = Self::silent(address, id);
+        let mut bytes = PREAMBLE.to_vec();
+        Frame::from(wire.id.hello()).encode(&mut bytes).unwrap();
+        // Where it can't be sent, that shows in what comes back.
+        let _ = wire.try_send_raw(&bytes);
+        let welcome = wire.try_wait(within, |frame| match frame {
+            Frame::Welcome(welcome) => Some(welcome.clone()),
+            _ => None,
+        })?;
+        wire.reader.welcomed();
+        wire.id.last_store = Some(welcome.store);
+        wire.welcome = Some(welcome);
+        Ok(wire)
     }
 
     /// Connects and is let in.
@@ -169,6 +173,13 @@ impl Wire {
         let mut bytes = Vec::new();
         frame.into().encode(&mut bytes).unwrap();
         self.send_raw(&bytes);
+    }
+
+    /// Sends a frame; whether it went out.
+    pub fn try_send<'a>(&mut self, frame: impl Into<Frame<'a>>) -> bool {
+        let mut bytes = Vec::new();
+        frame.into().encode(&mut bytes).unwrap();
+        self.try_send_raw(&bytes).is_ok()
     }
 
     /// A request under the next number, not sent.
