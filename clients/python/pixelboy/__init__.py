@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from . import errors
 from ._blob import Blob
+from ._job import Upload
 from ._pending import Pending
 from ._reply import Reply
-from ._session import Upload
 from ._table import Argument, Op, OpTable
 from ._version import __version__
 from .client import PixelBoy

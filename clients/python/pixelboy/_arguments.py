@@ -13,8 +13,8 @@ from typing import Any, Callable, Optional, Union
 from . import _source as source
 from ._blob import Blob, Progress
 from ._guard import Guard
+from ._job import Upload
 from ._limits import UPLOAD_BY_ITSELF_BYTES, Limits
-from ._session import Upload
 from ._table import Op
 from ._transfer import Sending
 from .errors import NotSendable

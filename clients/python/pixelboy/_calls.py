@@ -31,6 +31,7 @@ class Calls:
         self._guard = guard
         self._blob = blob
         self._bound: dict[str, Callable[..., object]] = {}
+        self._taken_back: set[str] = set()  # in this session, which may outlive the connection that should have told of it
         self._push: Callable[..., object] | None = None
         self._time_out: Callable[[float], object] | None = None
         self._work: queue.SimpleQueue[tuple[int, frames.Frame] | None] = queue.SimpleQueue()
@@ -44,8 +45,10 @@ class Calls:
             if function is None:
                 if self._bound.pop(op, None) is None:
                     return
+                self._taken_back.add(op)
             else:
                 self._bound[op] = function
+                self._taken_back.discard(op)
                 self._start()
             self.connection.send(frames.Bind(op, function is not None))
 
@@ -61,8 +64,12 @@ class Calls:
             self._time_out = function
             self._start()
 
-    def welcomed(self) -> None:
-        """Offer everything again."""
+    def welcomed(self, resumed: bool) -> None:
+        """Offer everything again; a session that goes on may not have heard of what was taken back."""
+        if not resumed:
+            self._taken_back.clear()
+        for op in self._taken_back:
+            self.connection.send(frames.Bind(op, False))
         for op in self._bound:
             self.connection.send(frames.Bind(op, True))
 

@@ -1,7 +1,7 @@
 """The one lock of a PixelBoy, and what must happen after it is released.
 
 Invariant: no code of the user (a callback of a future, a progress function) runs while the lock is held.
-Not here: what the lock guards (`_session`).
+Not here: what the lock guards (`_session` and its parts).
 """
 
 from __future__ import annotations

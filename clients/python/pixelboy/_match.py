@@ -1,7 +1,7 @@
 """Matches arguments against a row of the opcode table, as the device does, so that a mistake is told before an upload begins.
 
 Invariant: says the same as the device, word for word (`protocol/vectors/arguments.txt`). What is sent is what the caller gave;
-defaults are filled in by the device. Not here: where the table comes from (`_session`).
+defaults are filled in by the device. Not here: where the table comes from (`_questions`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ._session import Upload
+from ._job import Upload
 from ._table import Argument, Op
 from ._transfer import Sending
 from ._values import BlobRef, UploadRef

@@ -1,6 +1,6 @@
 """A call under way.
 
-Invariant: it always ends, with a reply or an error, at the latest when its time has run out (`_session`).
+Invariant: it always ends, with a reply or an error, at the latest when its time has run out (`_patience`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from ._reply import Reply
 
 if TYPE_CHECKING:
-    from ._session import Job, Session
+    from ._job import Job
+    from ._session import Session
 
 
 class Pending(Future[Reply]):
@@ -58,6 +59,10 @@ class Pending(Future[Reply]):
         """For the session: end as cancelled."""
         super().cancel()
         self.set_running_or_notify_cancel()
+
+    def session_again(self, job: Job, timeout: float | None) -> Pending:
+        """For errors: wait on for the same operation."""
+        return self._session.again(job, timeout)
 
     def __repr__(self) -> str:
         number = f" #{self.number}" if self.number is not None else ""

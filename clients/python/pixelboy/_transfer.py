@@ -2,7 +2,7 @@
 
 Invariant: no byte beyond the credit is sent, no chunk is accepted unchecked, and memory holds a few chunks whatever the size.
 Each upload has a thread that reads and hashes ahead; a download is read by whoever wants its bytes. Frames are sent and
-received by the connection, under the guard. Not here: which request waits for an upload (`_session`).
+received by the connection, under the guard. Not here: which request waits for an upload (`_requests`).
 """
 
 from __future__ import annotations

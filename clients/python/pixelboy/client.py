@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import concurrent.futures
 import os
+import warnings
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,15 +21,18 @@ from . import _source as source
 from ._arguments import Arguments, TypeOf, known_types, table_types
 from ._blob import Blob, Progress
 from ._connection import parse_address
+from ._job import Upload
 from ._match import matched
 from ._pending import Pending
 from ._reply import Reply
-from ._session import Session, Upload, checked_seconds
-from ._state import Journal, State
+from ._session import Session
+from ._standing import checked_seconds
+from ._state import State
+from ._state_file import StateFile
 from ._table import Op, OpTable
 from ._values import AS_VALUES, BlobRef
 from ._version import __version__
-from .errors import BadArguments, NotSendable
+from .errors import BadArguments, NotSendable, StateDamaged
 
 F = TypeVar("F", bound=Callable[..., object])
 Data = Union[str, bytes, bytearray, memoryview, "os.PathLike[str]", IO[bytes], Upload, Blob]
@@ -67,13 +71,17 @@ class PixelBoy:
         `name`: shown in the device's log.
         `timeout`: seconds that a call waits while nothing moves; uploads and calls before it count as moving.
         `state`: a file that keeps who this client is and what has no answer yet, so that the next run goes on after a crash
-        of this one: each call is done once. One program at a time. Without it each PixelBoy is a new client.
+        of this one: each call is done once. One program at a time, and a sync of the file for each call. Without it each
+        PixelBoy is a new client. The `pixelboy` command (`--state`) uses the same files.
         """
         address = host or os.environ.get("PIXELBOY_HOST") or DEFAULT_HOST
         where, at = parse_address(address, port)
         seconds = checked_seconds(timeout)
         label = (name or f"python {__version__}").encode("utf-8", "replace")[:64].decode("utf-8", "ignore")
-        self._session = Session(where, at, label, seconds, State() if state is None else Journal(state))
+        kept = State() if state is None else StateFile(state)
+        if kept.notice is not None:
+            warnings.warn(kept.notice, StateDamaged, stacklevel=2)
+        self._session = Session(where, at, label, seconds, kept)
         self._session.start()
         self._session.keeper = weakref.ref(self)
         self._finalizer = weakref.finalize(self, self._session.abandon)
@@ -94,7 +102,7 @@ class PixelBoy:
 
     @property
     def carried_over(self) -> list[Pending]:
-        """With `state`: calls of an earlier run that had no answer; they go on in this one."""
+        """With `state`: calls of an earlier run that had no answer; they go on in this one, as far as the time they were given allows."""
         return self._session.carried_over
 
     def close(self, wait: bool = True) -> None:
@@ -158,7 +166,7 @@ class PixelBoy:
         return Opcode(self, name)
 
     def __dir__(self) -> list[str]:
-        table = self._session.known_table()
+        table = self._session.questions.known
         return sorted({*super().__dir__(), *(op.replace("-", "_") for op in table or ())})
 
     def ops(self) -> OpTable:

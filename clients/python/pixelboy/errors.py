@@ -6,9 +6,11 @@ PixelBoyError
 ├── Fenced                            another program uses the same client id
 ├── ProtocolError                     the two sides do not understand each other; also: another version
 ├── NotSendable (ValueError)          the arguments cannot be sent: nothing was
-├── StateInUse                        another program has the state file open
+├── StateUnusable                     the state file cannot be read, written or understood
+│   └── StateInUse                    another program has it
 ├── GaveUp (TimeoutError)             no answer in time; `.sent` and `.again()` say and do what is possible
 ├── OutcomeUnknown                    it may or may not have happened; `.again()` where asking again can tell
+│   └── Forgotten                     the device does not know this client any more: nothing can tell
 └── Failure                           the device said no: `.code`, `.name`, `.details`; nothing happened, unless noted
     ├── UnknownOp (2)                 ├── Deadline (11)               ├── BlobGone (21)
     ├── BadArguments (3)              ├── Cancelled (12)              ├── NumberReused (22)
@@ -33,12 +35,12 @@ if TYPE_CHECKING:
     from ._pending import Pending
 
 __all__ = [
-    "PixelBoyError", "Unreachable", "Closed", "Fenced", "ProtocolError", "NotSendable", "StateInUse", "GaveUp",
-    "OutcomeUnknown", "Failure", "UnknownOp", "BadArguments", "NotFound", "Exists", "UnsupportedMedia", "TooLarge",
-    "NoSpace", "BadPath", "Busy", "Deadline", "Cancelled", "NotGranted", "PluginCrashed", "PluginLimit",
-    "PluginUnavailable", "UploadNotReady", "UploadUnknown", "UploadConsumed", "DigestMismatch", "BlobGone",
-    "NumberReused", "RanReplyLost", "Interrupted", "NothingPlaying", "NoDevice", "Unsupported", "ReadOnly",
-    "StorageFailed", "ShuttingDown", "BadState", "AlreadyConfirmed",
+    "PixelBoyError", "Unreachable", "Closed", "Fenced", "ProtocolError", "NotSendable", "StateUnusable",
+    "StateInUse", "StateDamaged", "GaveUp", "OutcomeUnknown", "Forgotten", "Failure", "UnknownOp", "BadArguments",
+    "NotFound", "Exists", "UnsupportedMedia", "TooLarge", "NoSpace", "BadPath", "Busy", "Deadline", "Cancelled",
+    "NotGranted", "PluginCrashed", "PluginLimit", "PluginUnavailable", "UploadNotReady", "UploadUnknown",
+    "UploadConsumed", "DigestMismatch", "BlobGone", "NumberReused", "RanReplyLost", "Interrupted", "NothingPlaying",
+    "NoDevice", "Unsupported", "ReadOnly", "StorageFailed", "ShuttingDown", "BadState", "AlreadyConfirmed",
 ]  # fmt: skip
 
 
@@ -70,8 +72,16 @@ class NotSendable(PixelBoyError, ValueError):
     """The arguments cannot be sent. Nothing was."""
 
 
-class StateInUse(PixelBoyError):
+class StateUnusable(PixelBoyError):
+    """The state file cannot be read, written or understood. What was not sent yet never will be."""
+
+
+class StateInUse(StateUnusable):
     """Another program uses the state file; a client id is for one program at a time."""
+
+
+class StateDamaged(UserWarning):
+    """The state file was damaged: it was set aside, and the client is a new one. A warning, no error."""
 
 
 class _MayGoOn(PixelBoyError):
@@ -104,6 +114,10 @@ class GaveUp(_MayGoOn, TimeoutError):
 
 class OutcomeUnknown(_MayGoOn):
     """It may or may not have happened. Look (`ls`, `stat`, `status`) before doing it once more."""
+
+
+class Forgotten(OutcomeUnknown):
+    """The device does not know this client any more, so nothing can tell. Look (`ls`, `stat`, `status`) before doing it once more."""
 
 
 class Failure(PixelBoyError):
@@ -246,7 +260,7 @@ class BlobGone(Failure):
 
 
 class NumberReused(Failure):
-    """Two programs use one client id, or an old copy of the state file is in use."""
+    """It did not happen: another program sent something else under its number. Give each program its own state file."""
 
     code, name = 22, "number-reused"
 
@@ -306,7 +320,7 @@ class BadState(Failure):
 
 
 class AlreadyConfirmed(Failure):
-    """The device was told that the reply had come: two programs use one client id, or an old state file is in use."""
+    """An earlier run got the reply and said so; what it was is not kept. Or two programs use one client id."""
 
     code, name = 33, "already-confirmed"
 

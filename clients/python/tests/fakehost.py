@@ -109,6 +109,7 @@ class FakeHost:
         self.intercept: Callable[[Peer, frames.Frame], bool] = lambda peer, frame: False
         self.dribble = False
         self.deaf = False
+        self.resumed = False  # whether a session outlives its connection
         self.faults: list[str] = []
         self.forget_unknown = True
         self.credit_bytes = 262_144
@@ -241,7 +242,7 @@ class FakeHost:
                 other.refuse(frames.FENCED)
         peer.send(
             frames.Welcome(
-                1, self.store, False, memory.executed_through, memory.received_through,
+                1, self.store, self.resumed, memory.executed_through, memory.received_through,
                 sorted(self.limits.items()), self.table, "fakehost 1",
             )
         )  # fmt: skip

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -148,7 +144,7 @@ def test_a_new_data_folder_makes_what_was_pending_unknown_and_goes_on(host: Fake
     host.store = bytes(16)
     host.intercept = lambda peer, frame: False
     host.peers[-1].cut()
-    with pytest.raises(errors.OutcomeUnknown, match="may or may not have happened"):
+    with pytest.raises(errors.Forgotten, match="may or may not have happened"):
         pending.result()
     assert pb.ss("b", "x").stored
     hello = host.frames(frames.Hello)[-1]
@@ -266,7 +262,7 @@ def test_what_was_given_up_is_not_begun_later(host: FakeHost, connect: Callable[
 
 def test_a_deadline_of_the_caller_is_the_device_s_too_and_shrinks(host: FakeHost, pb: PixelBoy) -> None:
     pb.call("ls", timeout=4.0)
-    assert host.frames(frames.Request)[-1].deadline_ms == 3600
+    assert 3000 < host.frames(frames.Request)[-1].deadline_ms <= 3600
     pb.ls()
     assert host.frames(frames.Request)[-1].deadline_ms is None
     host.intercept = lambda peer, frame: isinstance(frame, frames.Request)
@@ -383,116 +379,85 @@ def test_a_host_that_lost_its_memory_of_reads_is_not_told_numbers_it_never_saw(h
     assert host.frames(frames.Hello)[-1].lowest_unconfirmed == 7
 
 
-# --- with a state file ---
-
-
-def test_a_state_file_keeps_the_client(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    with connect(state=state) as pb:
-        pb.ss("a", "1")
-    with connect(state=state) as pb:
-        assert pb.carried_over == []
-        pb.ss("a", "2")
-    hellos = host.frames(frames.Hello)
-    assert hellos[0].client == hellos[1].client
-    assert hellos[1].last_store == host.store
-    assert hellos[1].lowest_unconfirmed == 3  # 1 was the call, 2 the `cc` of the end
-    assert len(host.clients) == 1, "no goodbye"
-    assert os.name == "nt" or state.stat().st_mode & 0o077 == 0
-
-
-def test_a_call_of_a_run_that_crashed_is_done_once_by_the_next(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    host.answer = lambda peer, reply: None  # type: ignore[method-assign]
-    program = (
-        "import sys; from pixelboy import PixelBoy\n"
-        f"pb = PixelBoy('127.0.0.1', {host.port}, state={str(state)!r})\n"
-        "pb.submit('ss', 'a', 'one,'); pb.submit('ss', 'a', 'two,')\n"
-        "print('ready', flush=True); sys.stdin.read()\n"
-    )
-    run = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
-    )
-    with run:
-        assert run.stdout is not None
-        assert run.stdout.readline() == b"ready\n" or os.name == "nt"
-        host.wait_for(lambda: len(host.ran) == 2)
-        run.kill()
-        run.wait()
-    assert run.returncode == (-signal.SIGKILL if os.name != "nt" else 1)
-    host.answer = lambda peer, reply: peer.send(reply)  # type: ignore[method-assign]
-    with state.open("ab") as file:
-        file.write(b'{"request": 3, "op": "ss", "arg')  # a write that the crash cut: it was not sent
-    pb = connect(state=state)
-    assert [(each.op, each.number, each.result().recorded) for each in pb.carried_over] == [("ss", 1, True), ("ss", 2, True)]
-    pb.ss("a", "three")
-    assert host.frames(frames.Request)[-1].number == 3
-    assert host.files["a"] == b"one,two,three"
-
-
-def test_an_upload_of_a_crashed_run_goes_on_in_the_next(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
-    state, picture = tmp_path / "state", tmp_path / "picture"
-    data = os.urandom(1_000_000)
-    picture.write_bytes(data)
-    received = [0]
-
-    def intercept(peer: Peer, frame: frames.Frame) -> bool:
-        if isinstance(frame, frames.Data):
-            received[0] += 1
-            if received[0] == 9:
-                peer.cut()
-                host.go_deaf()
-                return True
-        return False
-
-    host.intercept = intercept
-    pb = connect(state=state, timeout=0.3)
-    with pytest.raises(errors.GaveUp, match="did not move"):
-        pb.si(picture, "p")
-    pb.close(wait=False)
+def test_a_number_that_another_program_used_means_a_new_id(host: FakeHost, pb: PixelBoy) -> None:
+    pb.ss("a", "1")
+    host.intercept = lambda peer, frame: isinstance(frame, frames.Request)
+    first, second = pb.submit("ss", "a", "2"), pb.submit("ss", "a", "3")
+    host.wait_for(lambda: len(host.frames(frames.Request)) == 3)
     host.intercept = lambda peer, frame: False
-    host.listen_again()
-    sent = len(host.frames(frames.Data))
-    with connect(state=state) as pb:
-        pb.si(picture, "p")
-    assert host.files["p"] == data
-    assert host.frames(frames.Data)[sent].offset == 8 * 65536
-    opened = host.frames(frames.OpenUpload)
-    assert opened[-1].transfer > opened[0].transfer
+    host.reply(host.peers[-1], 2, frames.Failed(22, "not yours"))
+    with pytest.raises(errors.NumberReused, match="not yours"):
+        first.result()
+    with pytest.raises(errors.Forgotten, match="another program uses the same client id"):
+        second.result()
+    assert pb.ss("a", "4").stored
+    hellos = host.frames(frames.Hello)
+    assert hellos[-1].client != hellos[0].client and hellos[-1].lowest_unconfirmed == 1
+    assert host.files["a"] == b"14"
 
 
-def test_a_state_file_is_for_one_program(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
-    connect(state=tmp_path / "state")
-    with pytest.raises(errors.StateInUse, match="another program"):
-        connect(state=tmp_path / "state")
-
-
-def test_an_old_copy_of_a_state_file_takes_a_new_id(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
-    state, old = tmp_path / "state", tmp_path / "old"
-    with connect(state=state) as pb:
+@pytest.mark.parametrize("code, kind", [(23, errors.RanReplyLost), (33, errors.AlreadyConfirmed)])
+def test_a_lost_reply_and_a_confirmed_one_are_final(host: FakeHost, pb: PixelBoy, code: int, kind: Any) -> None:
+    original = host.run
+    host.run = lambda peer, request: frames.Failed(code, "so it is")  # type: ignore[method-assign]
+    with pytest.raises(kind, match="so it is"):
         pb.ss("a", "1")
-        old.write_bytes(state.read_bytes())
-        pb.ss("a", "2")
-    with connect(state=old) as pb:
-        pb.ss("a", "3")
-    assert host.files["a"] == b"123"
-    assert len(set(hello.client for hello in host.frames(frames.Hello))) == 2
+    host.run = original  # type: ignore[method-assign]
+    pb.ss("a", "2")
+    assert host.frames(frames.Request)[-1].confirmed == 1
 
 
-def test_a_damaged_state_file_is_refused_with_advice(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
-    (tmp_path / "state").write_text("no journal\n")
-    with pytest.raises(errors.PixelBoyError, match="move it away"):
-        connect(state=tmp_path / "state")
+# --- a new session ---
 
 
-def test_a_long_run_keeps_the_state_file_small(host: FakeHost, connect: Callable[..., PixelBoy], tmp_path: Path) -> None:
-    with connect(state=tmp_path / "state") as pb:
-        for _ in range(60):
-            pb.ss("a", "x" * 15_000)
-        assert (tmp_path / "state").stat().st_size < 1_200_000
-        for _ in range(30):
-            pb.ss("a", "x" * 15_000)
-        assert (tmp_path / "state").stat().st_size < 1_200_000
+def ops_of(host: FakeHost, peer: int) -> list[tuple[int, str]]:
+    return [(frame.number, frame.op) for index, frame in list(host.log) if index == peer and isinstance(frame, frames.Request)]
+
+
+def test_a_new_session_is_told_the_settings_of_the_one_before(host: FakeHost, pb: PixelBoy) -> None:
+    pb.srto(0.5)
+    pb.srto(0.2)
+    pb.sptt()
+    host.resumed = True
+    host.peers[-1].cut()
+    pb.ls()
+    assert ops_of(host, 1) == [(4, "ls")], "the session goes on: nothing is to be told"
+    host.resumed = False
+    host.peers[-1].cut()
+    host.wait_for(lambda: len(ops_of(host, 2)) == 2)
+    pb.ls()
+    assert ops_of(host, 2) == [(5, "srto"), (6, "sptt"), (7, "ls")]
+    assert host.ran[-3][2] == [0.2]
+
+
+def test_a_setting_that_was_answered_from_the_record_is_told_to_the_session_of_now(host: FakeHost, pb: PixelBoy) -> None:
+    lost: list[frames.Reply] = []
+
+    def answer(peer: Peer, reply: frames.Reply) -> None:
+        if lost:
+            peer.send(reply)
+        else:
+            lost.append(reply)
+            peer.cut()
+
+    host.answer = answer  # type: ignore[method-assign]
+    assert pb.srto(0.3).recorded
+    host.wait_for(lambda: len(ops_of(host, 1)) == 2)
+    assert ops_of(host, 1) == [(1, "srto"), (2, "srto")]
+
+
+def test_an_offer_that_was_taken_back_while_away_is_told_to_a_session_that_goes_on(host: FakeHost, pb: PixelBoy) -> None:
+    pb.bind("stays", print)
+    pb.bind("goes", print)
+    host.wait_for(lambda: len(host.frames(frames.Bind)) == 2)
+    host.go_deaf()
+    host.wait_for(lambda: pb._session.connection.phase != "ready")
+    pb.unbind("goes")
+    host.resumed = True
+    host.listen_again()
+    host.wait_for(lambda: len(host.frames(frames.Bind)) == 4)
+    assert sorted((bind.op, bind.bound) for bind in host.frames(frames.Bind)[2:]) == [("goes", False), ("stays", True)]
+    host.resumed = False
+    host.peers[-1].cut()
+    pb.ls()
+    assert [bind.op for bind in host.frames(frames.Bind)[4:]] == ["stays"]

@@ -108,7 +108,7 @@ def test_rubbish_in_the_middle_ends_the_client(host: FakeHost, pb: PixelBoy) -> 
     host.wait_for(lambda: pb._session.connection.phase == "ended")
     with pytest.raises(errors.ProtocolError, match="does not understand"):
         pb.ls()
-    assert host.frames(frames.Close)[-1].code == frames.FRAME_TOO_LARGE
+    assert host.wait_for(lambda: host.frames(frames.Close))[-1].code == frames.FRAME_TOO_LARGE
 
 
 def test_no_answer_is_an_error_in_time(host: FakeHost, connect: Callable[..., PixelBoy]) -> None:
@@ -182,7 +182,7 @@ def test_a_time_out_is_a_finite_number(seconds: Any) -> None:
 def test_a_full_queue_holds_the_caller_back_and_not_for_ever(
     host: FakeHost, connect: Callable[..., PixelBoy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pixelboy._session.QUEUE_CALLS", 10)
+    monkeypatch.setattr("pixelboy._queue.QUEUE_CALLS", 10)
     pb = connect(timeout=0.5)
     host.go_deaf()
     host.wait_for(lambda: pb._session.connection.phase != "ready")
