@@ -9,6 +9,7 @@ pub(crate) mod client;
 pub(crate) mod device;
 pub(crate) mod display;
 pub(crate) mod effect;
+pub(crate) mod errand;
 pub(crate) mod failure;
 pub(crate) mod keeper;
 pub(crate) mod kv;
@@ -40,6 +41,8 @@ pub(crate) struct Services {
     pub(crate) audio: pixelboy_audio::Audio,
     /// Clients present.
     pub(crate) audience: client::Audience,
+    /// What plugins are told.
+    pub(crate) errands: errand::Errands,
 }
 
 /// Who a guest is to the host.

@@ -8,15 +8,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pixelboy_audio::{Audio, AudioEvent, AudioEvents, EndReason};
-use pixelboy_display::Display;
-use pixelboy_protocol::Failure;
+use pixelboy_display::{Display, DisplayEvent};
+use pixelboy_protocol::{Failure, Value};
 use pixelboy_store::{Position, Settings as StoreSettings, SqliteStore, Store};
 
 use crate::capability::device::Device;
 use crate::capability::effect::Station;
+use crate::capability::errand::Errands;
 use crate::capability::{Services, keeper};
 use crate::config::{Args, Settings};
 use crate::dispatch::board::{Board, Table};
+use crate::dispatch::errands;
 use crate::dispatch::lane::Lines;
 use crate::dispatch::registry::Registry;
 use crate::dispatch::{Dispatch, SessionSettings};
@@ -82,12 +84,14 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
             .audio()
             .map_err(|error| StartError::Other("set the audio up", error))?,
     );
+    let (errands, waiting_errands) = Errands::new();
     let services = Arc::new(Services {
         store: store.clone(),
         device: Device::new(f64::from(settings.audio.volume)),
         display: Display::start(&settings.display),
         audio,
         audience: crate::capability::client::Audience::default(),
+        errands,
     });
     let board = Board::new(Table::new([]).map_err(failed("make the opcode table"))?);
     let dispatch = Arc::new(Dispatch {
@@ -129,6 +133,8 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         tokio::spawn(listener.serve(door, settings.host.max_connections)),
         tokio::spawn(keeper::keep(services.clone())),
         tokio::spawn(hear(audio_events, services.clone())),
+        tokio::spawn(watch_panel(services.display.events(), services.clone())),
+        tokio::spawn(errands::serve(dispatch.clone(), waiting_errands)),
         tokio::spawn(find_speaker(services.clone(), lines)),
         tokio::spawn(tend(store.clone())),
         tokio::spawn(reload(
@@ -204,8 +210,57 @@ async fn hear(mut events: AudioEvents, services: Arc<Services>) {
                 why: EndReason::DeviceLost(why),
                 ..
             } => services.device.music_waits(token, Some(position), &why),
-            AudioEvent::Ended { token, .. } => services.device.music_ended(token),
+            AudioEvent::Ended {
+                token,
+                position,
+                why,
+                label,
+                ..
+            } => {
+                services.device.music_ended(token);
+                let (why, message) = match why {
+                    EndReason::Finished => ("finished", None),
+                    EndReason::Stopped => ("stopped", None),
+                    EndReason::Replaced => ("replaced", None),
+                    EndReason::Failed(message) => ("failed", Some(message)),
+                    _ => ("ended", None),
+                };
+                let details = [
+                    ("path", label.into()),
+                    ("why", why.into()),
+                    ("position_ms", Value::Int(position.as_millis() as i64)),
+                    ("message", message.map_or(Value::Null, Value::from)),
+                ];
+                services.errands.event(None, "playback-ended", details);
+            }
             _ => {}
+        }
+    }
+}
+
+/// Tells plugins how the panel is.
+async fn watch_panel(
+    mut events: tokio::sync::broadcast::Receiver<DisplayEvent>,
+    services: Arc<Services>,
+) {
+    use tokio::sync::broadcast::error::RecvError;
+    loop {
+        match events.recv().await {
+            Ok(DisplayEvent::PanelLost { reason }) => {
+                let details = [("reason", reason.into())];
+                services.errands.event(None, "display-lost", details);
+            }
+            Ok(DisplayEvent::PanelBack) => {
+                let (width, height) = services.display.size();
+                let details = [
+                    ("width", Value::Int(width.into())),
+                    ("height", Value::Int(height.into())),
+                ];
+                services.errands.event(None, "display-resized", details);
+            }
+            // Others are told by what they come from.
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
         }
     }
 }

@@ -100,6 +100,13 @@ impl Setup {
         self
     }
 
+    /// A line of `[display]`.
+    #[must_use]
+    pub fn display(mut self, line: &str) -> Self {
+        set(&mut self.display, line);
+        self
+    }
+
     /// `[audio] backend`.
     #[must_use]
     pub fn audio(mut self, backend: &str) -> Self {
@@ -132,7 +139,7 @@ impl Setup {
     /// The plugin that does all that the contract has.
     #[must_use]
     pub fn actor(self) -> Self {
-        let table = "allow = [\"store\", \"kv\", \"display\", \"audio\"]";
+        let table = "allow = [\"store\", \"kv\", \"display\", \"audio\", \"client\", \"timer\"]";
         self.plugin("actor", &lab::actor(), table)
     }
 
@@ -174,7 +181,8 @@ impl Setup {
         for (name, file, _) in &daemon.setup.plugins {
             put_whole(&daemon.plugin(name), &fs::read(file).unwrap());
         }
-        if daemon.setup.display.contains("width") {
+        let display = &daemon.setup.display;
+        if display.contains("width") && display.contains("\"none\"") {
             let panel = daemon.panel();
             set(&mut daemon.setup.display, "backend = \"png\"");
             let options = format!("options = \"{},scale=1,keep=500\"", panel.display());

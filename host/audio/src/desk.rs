@@ -347,6 +347,7 @@ impl Desk {
             let _ = events.send(AudioEvent::Ended {
                 token: reel.about.token,
                 owner: reel.about.owner,
+                label: reel.about.label.clone(),
                 why,
                 position: playing.position,
             });

@@ -75,6 +75,8 @@ pub enum AudioEvent {
         token: u64,
         /// As given to `play`.
         owner: u64,
+        /// As given to `play`.
+        label: String,
         /// Why it is over.
         why: EndReason,
         /// How far it came.

@@ -36,11 +36,6 @@ impl Guest {
     }
 }
 
-/// Music of an operation of the plugin's own belongs to no session, so no session's end is its own.
-fn outlives(session: u64, outlive_session: bool) -> bool {
-    outlive_session || session == 0
-}
-
 impl Host for Guest {
     fn now(&mut self) -> wasmtime::Result<Option<Resource<Playback>>> {
         let Some(music) = self.music() else {
@@ -71,7 +66,7 @@ impl Host for Guest {
             path,
             sha256: entry.sha256,
             session,
-            outlives: outlives(session, outlive_session),
+            outlives: outlive_session || self.work.caller.own,
             paused: false,
             position: Duration::ZERO,
             token: self.services.device.new_token(),
@@ -92,7 +87,8 @@ impl Host for Guest {
         let session = self.work.caller.session;
         self.stage_for_music(Effect::Resume {
             session,
-            outlives: outlives(session, outlive_session),
+            // Of an operation of the plugin's own it belongs to no session, so to no session's end either.
+            outlives: outlive_session || self.work.caller.own,
         })
     }
 

@@ -37,6 +37,7 @@ impl Guest {
         let shown = shown.map(|shown| Shown { token, ..shown });
         self.work.stage(Effect::Scene {
             token,
+            owner: self.identity.name.clone(),
             picture,
             shown,
         })

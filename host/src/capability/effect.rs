@@ -22,6 +22,8 @@ pub(crate) enum Effect {
     /// Something for the panel; `shown` is what `status` calls it, none for darkness.
     Scene {
         token: u64,
+        /// The plugin that asks.
+        owner: Arc<str>,
         picture: Picture,
         shown: Option<Shown>,
     },
@@ -120,9 +122,10 @@ pub(crate) async fn release(effect: Effect, services: &Arc<Services>) -> Result<
     match effect {
         Effect::Scene {
             token,
+            owner,
             picture,
             shown,
-        } => show(token, picture, shown, services).await,
+        } => show(token, owner, scene(picture), shown, services).await,
         Effect::Play {
             music,
             bytes,
@@ -160,18 +163,31 @@ pub(crate) fn withdraw(effect: &Effect, services: &Services) {
 
 async fn show(
     token: u64,
-    picture: Picture,
+    owner: Arc<str>,
+    scene: Scene,
     shown: Option<Shown>,
     services: &Arc<Services>,
 ) -> Result<(), Failure> {
     let label = shown.and_then(|shown| shown.path).unwrap_or_default();
-    let answer = services.display.show(scene(picture), SCREEN_OWNER, &label);
+    let answer = services.display.show(scene, SCREEN_OWNER, &label);
     let services = services.clone();
     // It goes on where nobody waits any more: the screen may have changed all the same.
     let begun = tokio::spawn(async move {
         let answer = answer.await.unwrap_or(Err(DisplayError::Stopped));
         match &answer {
-            Ok(_) => drop(services.device.scene_began(token)),
+            Ok(_) => {
+                let loser = services.device.scene_began(token);
+                if let Some(loser) = loser.filter(|loser| loser.owner != owner) {
+                    let details = [
+                        ("kind", loser.kind.into()),
+                        ("path", loser.path.map_or(Value::Null, Value::from)),
+                        ("to", Value::from(&*owner)),
+                    ];
+                    services
+                        .errands
+                        .event(Some(loser.owner), "screen-lost", details);
+                }
+            }
             Err(_) => services.device.scene_failed(token),
         }
         answer.map(drop).map_err(|error| of_display(&error))

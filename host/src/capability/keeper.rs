@@ -249,6 +249,7 @@ pub(crate) fn restore(services: &Services) -> Vec<Effect> {
             written.drawing = shown.drawing.as_ref().map(|_| shown.token);
             effects.push(Effect::Scene {
                 token: shown.token,
+                owner: shown.owner.clone(),
                 picture,
                 shown: Some(shown),
             });

@@ -12,8 +12,10 @@ use crate::plugin::contract::pixelboy::plugin::types::Failure;
 /// Where an operation came from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
-    /// The session; 0 for the host's own operations.
+    /// The session; 0 for none.
     pub(crate) session: u64,
+    /// It is an operation of the plugin's own, of no client.
+    pub(crate) own: bool,
     /// The name the client gave itself.
     pub(crate) name: std::sync::Arc<str>,
 }

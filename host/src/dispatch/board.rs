@@ -39,6 +39,8 @@ pub(crate) struct Row {
 /// The whole table at one time.
 pub(crate) struct Table {
     rows: HashMap<String, Arc<Row>>,
+    /// By name, those without an opcode too.
+    plugins: HashMap<Arc<str>, Serving>,
     parts: Vec<TableFrame>,
     pub(crate) digest: [u8; 16],
 }
@@ -80,7 +82,9 @@ impl Table {
                 )
             })
             .collect();
+        let mut by_name = HashMap::new();
         for serving in plugins {
+            by_name.insert(serving.seat.name.clone(), serving.clone());
             for entry in &serving.version.manifest.rows {
                 if let Some(first) = rows.get(&entry.op) {
                     return Err(TableClash::Twice {
@@ -108,6 +112,7 @@ impl Table {
         let parts = TableFrame::parts(values).map_err(too_large)?;
         Ok(Self {
             rows,
+            plugins: by_name,
             parts,
             digest,
         })
@@ -116,6 +121,18 @@ impl Table {
     /// Who answers `op`.
     pub(crate) fn row(&self, op: &str) -> Option<&Arc<Row>> {
         self.rows.get(op)
+    }
+
+    /// A plugin as it serves.
+    pub(crate) fn plugin(&self, name: &str) -> Option<&Serving> {
+        self.plugins.get(name)
+    }
+
+    /// The plugins that are to be told of events of this kind.
+    pub(crate) fn listeners(&self, kind: &str) -> Vec<Arc<str>> {
+        let plugins = self.plugins.iter();
+        let listeners = plugins.filter(|(_, serving)| serving.version.listens(kind));
+        listeners.map(|(name, _)| name.clone()).collect()
     }
 
     /// For clients that ask.

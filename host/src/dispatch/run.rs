@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{
-    Code, EncodeError, Failure, Outcome, Value, encode_values, limits, match_arguments,
+    Code, EncodeError, Failure, OpEntry, Outcome, Value, encode_values, limits, match_arguments,
 };
 use pixelboy_store::{
     Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position,
@@ -94,11 +94,90 @@ fn bounded(mut failure: Failure) -> Failure {
 /// Everything an operation runs with.
 pub(crate) struct Context {
     pub(crate) dispatch: Arc<Dispatch>,
-    pub(crate) client: ClientId,
+    pub(crate) origin: Origin,
     pub(crate) caller: Caller,
     pub(crate) blobs: Arc<Blobs>,
     /// Who answered when the operation's turn at its client came, and the edition of the table that said so.
     pub(crate) found: (Option<Arc<Row>>, u64),
+}
+
+/// Whose operation it is.
+pub(crate) enum Origin {
+    /// A client's: it has a record, and may name the client's uploads.
+    Client(ClientId),
+    /// The plugin's own; with the timer that fired, which is done when the operation is.
+    Plugin { fired: Option<String> },
+}
+
+/// An operation of a plugin's own.
+pub(crate) struct Own {
+    pub(crate) plugin: Arc<str>,
+    /// Its name, which begins with `@`.
+    pub(crate) entry: OpEntry,
+    /// The timer that fired, by its name in the store.
+    pub(crate) fired: Option<String>,
+}
+
+/// Why an operation of a plugin's own did not happen.
+#[derive(Debug)]
+pub(crate) enum NotRun {
+    /// The plugin does not serve now.
+    Gone,
+    /// It crashed, took too long, or the commit failed.
+    Failed,
+}
+
+/// Runs an operation of a plugin's own. One that the guest refused is done with that.
+pub(crate) async fn run_own(
+    dispatch: &Arc<Dispatch>,
+    own: Own,
+    args: Vec<Value>,
+) -> Result<(), NotRun> {
+    let operation = Operation {
+        number: 0,
+        digest: [0; 16],
+        op: own.entry.op.clone(),
+        args: Vec::new(),
+        kwargs: Vec::new(),
+        packed: None,
+        deadline: None,
+        bytes: 0,
+    };
+    let context = Context {
+        dispatch: dispatch.clone(),
+        origin: Origin::Plugin { fired: own.fired },
+        caller: Caller {
+            own: true,
+            ..Caller::default()
+        },
+        blobs: Arc::default(),
+        found: (None, 0),
+    };
+    loop {
+        let edition = dispatch.board.edition();
+        let serving = dispatch.board.now().plugin(&own.plugin).cloned();
+        let Some(serving) = serving else {
+            return Err(NotRun::Gone);
+        };
+        let mut turn = serving.seat.turn().await;
+        if dispatch.board.edition() != edition {
+            continue;
+        }
+        let call = Call {
+            context: &context,
+            operation: &operation,
+            entry: &own.entry,
+            serving: &serving,
+        };
+        return match call.until_it_holds(&mut turn, args).await {
+            Ok(_) => Ok(()),
+            Err(failure) => {
+                let (plugin, op) = (&*own.plugin, &own.entry.op);
+                tracing::debug!(plugin, op, why = %failure.message, "an operation of a plugin's own failed");
+                Err(NotRun::Failed)
+            }
+        };
+    }
 }
 
 /// Runs `operation`, whose opcode a plugin offers.
@@ -138,7 +217,7 @@ async fn in_turn(context: &Context, mut operation: Operation) -> Ran {
         let call = Call {
             context,
             operation: &operation,
-            row: found,
+            entry: &found.entry,
             serving,
         };
         return call.run(&mut turn, args, kwargs).await;
@@ -163,7 +242,7 @@ fn unknown_op<'a>(op: &str, known: impl Iterator<Item = &'a str>) -> Failure {
 struct Call<'a> {
     context: &'a Context,
     operation: &'a Operation,
-    row: &'a Row,
+    entry: &'a OpEntry,
     serving: &'a Serving,
 }
 
@@ -174,16 +253,25 @@ impl Call<'_> {
         args: Vec<Value>,
         kwargs: Vec<(String, Value)>,
     ) -> Ran {
-        let args = match match_arguments(&self.row.entry, args, kwargs) {
+        let args = match match_arguments(self.entry, args, kwargs) {
             Ok(args) => args,
             Err(error) => return Ran::failed(Failure::new(Code::BadArguments, error.to_string())),
         };
+        let ran = self.until_it_holds(turn, args).await;
+        ran.unwrap_or_else(Ran::failed)
+    }
+
+    /// Runs it anew as long as others change what it changes.
+    async fn until_it_holds(
+        &self,
+        turn: &mut Turn<'_>,
+        mut args: Vec<Value>,
+    ) -> Result<Ran, Failure> {
         let tries = if self.serving.version.can_conflict() {
             MAX_CONFLICTS
         } else {
             1
         };
-        let mut args = args;
         for attempt in 1..=tries {
             let own = if attempt < tries {
                 args.clone()
@@ -191,12 +279,12 @@ impl Call<'_> {
                 std::mem::take(&mut args)
             };
             match self.once(turn, own).await {
-                Ok(ran) => return ran,
+                Ok(ran) => return Ok(ran),
                 Err(Again::Conflict) => {}
-                Err(Again::Never(failure)) => return Ran::failed(failure),
+                Err(Again::Never(failure)) => return Err(failure),
             }
         }
-        Ran::failed(Failure::new(
+        Err(Failure::new(
             Code::Busy,
             "other plugins kept changing the same file; nothing happened, try again",
         ))
@@ -206,25 +294,24 @@ impl Call<'_> {
         let version = &self.serving.version;
         let place = self.serving.lane.place().await;
         let store = &self.context.dispatch.services.store;
-        let transaction = store.begin();
+        let mut transaction = store.begin();
+        self.prepare(&mut transaction)?;
         let mut work = Work::begin(
             transaction,
             self.context.caller.clone(),
             self.operation.deadline,
         );
-        let uploads = self.uploads(&args)?;
-        for (number, _) in &uploads {
-            if let Some(transaction) = &mut work.transaction {
-                transaction.consume_upload(self.context.client, *number);
-            }
-        }
+        let uploads = match self.context.origin {
+            Origin::Client(client) => self.uploads(client, &mut work, &args)?,
+            Origin::Plugin { .. } => Vec::new(),
+        };
         let mut instance = turn
             .instance(version)
             .await
             .map_err(|fault| self.fault(turn, &fault))?;
-        let entry = &self.row.entry;
+        let entry = self.entry;
         let lower = |guest: &mut Guest| lower(guest, entry, args, &uploads);
-        let handling = instance.handle(version.engine(), work, &self.row.entry.op, lower);
+        let handling = instance.handle(version.engine(), work, &entry.op, lower);
         let handled = within(version.wall_limit(), handling).await;
         let (work, answer) = match handled {
             Ok((work, Ok(answer))) => (work, answer),
@@ -236,8 +323,22 @@ impl Call<'_> {
         ran
     }
 
-    /// The uploads that the arguments name, with their bytes.
-    fn uploads(&self, args: &[Value]) -> Result<Vec<(u64, StoredBlob)>, Failure> {
+    /// What the operation changes whatever its guest does.
+    fn prepare(&self, transaction: &mut Transaction) -> Result<(), Failure> {
+        if let Origin::Plugin { fired: Some(timer) } = &self.context.origin {
+            let cleared = transaction.clear_state(timer);
+            cleared.map_err(|error| failure::of_commit(&error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// The uploads that the arguments name, with their bytes; the operation uses them.
+    fn uploads(
+        &self,
+        client: ClientId,
+        work: &mut Work,
+        args: &[Value],
+    ) -> Result<Vec<(u64, StoredBlob)>, Failure> {
         fn collect(value: &Value, numbers: &mut Vec<u64>) {
             match value {
                 Value::Upload(number) if !numbers.contains(number) => numbers.push(*number),
@@ -249,9 +350,14 @@ impl Call<'_> {
         let mut numbers = Vec::new();
         args.iter().for_each(|value| collect(value, &mut numbers));
         let store = &self.context.dispatch.services.store;
+        for number in &numbers {
+            if let Some(transaction) = &mut work.transaction {
+                transaction.consume_upload(client, *number);
+            }
+        }
         numbers
             .into_iter()
-            .map(|number| match store.upload(self.context.client, number) {
+            .map(|number| match store.upload(client, number) {
                 Ok(blob) => Ok((number, blob)),
                 Err(error) => Err(failure::of_upload(&error)),
             })
@@ -300,7 +406,7 @@ impl Call<'_> {
                 )
                 .into());
             }
-            Err(failure) => return Ok(self.refused(&work, failure::from_guest(failure))),
+            Err(failure) => return self.refused(&work, failure::from_guest(failure)),
         };
         let wrote = work
             .transaction
@@ -335,24 +441,25 @@ impl Call<'_> {
             let staged = keeper::stage(&mut transaction, &state, &services.audio, device.written());
             written = Some(staged.map_err(|error| failure::of_commit(&error.into()))?);
         }
+        let number = self.operation.number;
         let wrote = if transaction.has_writes() {
-            let record = OperationRecord {
-                operation: OperationId {
-                    client: self.context.client,
-                    number: self.operation.number,
-                },
-                digest: RequestDigest(self.operation.digest),
-                reply: outcome.to_vec(),
+            let record = match self.context.origin {
+                Origin::Client(client) => Some(OperationRecord {
+                    operation: OperationId { client, number },
+                    digest: RequestDigest(self.operation.digest),
+                    reply: outcome.to_vec(),
+                }),
+                Origin::Plugin { .. } => None,
             };
-            match services.store.commit(transaction, Some(record)) {
+            match services.store.commit(transaction, record) {
                 Ok(position) => Some(position),
                 Err(CommitError::Conflict) => return Err(Again::Conflict),
                 Err(error) => return Err(failure::of_commit(&error).into()),
             }
         } else {
-            services
-                .store
-                .ran(self.context.client, self.operation.number, transaction);
+            if let Origin::Client(client) = self.context.origin {
+                services.store.ran(client, number, transaction);
+            }
             None
         };
         self.serving.version.prove();
@@ -419,17 +526,30 @@ impl Call<'_> {
         Ok(encode(&Outcome::Done(vec![blob])))
     }
 
-    /// The guest said no: nothing was written, but what it saw must be durable before that is said.
-    fn refused(&self, work: &Work, failure: Failure) -> Ran {
+    /// The guest said no: nothing was written, but what it saw must be durable before that is said. A timer has fired
+    /// all the same.
+    fn refused(&self, work: &Work, failure: Failure) -> Result<Ran, Again> {
+        let store = &self.context.dispatch.services.store;
+        if let Origin::Plugin { .. } = self.context.origin {
+            let mut transaction = store.begin();
+            self.prepare(&mut transaction)?;
+            let done = store.commit(transaction, None);
+            done.map_err(|error| failure::of_commit(&error))?;
+            // What a guest does not know it need not.
+            if failure.code != Code::Unsupported {
+                let (plugin, op) = (&*self.serving.seat.name, &self.entry.op);
+                tracing::debug!(plugin, op, why = %failure.message, "refused");
+            }
+        }
         let saw = work
             .transaction
             .as_ref()
-            .map(pixelboy_store::Transaction::seen)
+            .map(Transaction::seen)
             .unwrap_or_default();
-        Ran {
+        Ok(Ran {
             after: saw,
             ..Ran::failed(failure)
-        }
+        })
     }
 
     /// The guest's values as the reply's: handles become bytes where they fit, else blobs to be fetched. A recorded reply

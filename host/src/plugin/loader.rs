@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pixelboy_protocol::Value;
 use tokio::sync::Notify;
 
 use super::cache::{Cache, ContentDigest};
@@ -184,6 +185,9 @@ impl Loader {
                 self.refused.remove(name);
                 self.forget_clashes();
                 tracing::info!(plugin = name, version = %number, %ops, "plugin loaded");
+                let reloaded = Value::Bool(before.is_some());
+                let errands = &self.services.errands;
+                errands.event(Some(name.into()), "started", [("reloaded", reloaded)]);
                 if let Some(before) = before {
                     before.seat.retire(before.version.serial).await;
                     self.before.insert(name.to_owned(), before);

@@ -12,12 +12,15 @@ use super::contract::pixelboy::plugin::calls;
 use super::contract::pixelboy::plugin::types::Values;
 use super::values::from_guest;
 use crate::capability::Guest;
+use crate::capability::errand::EVENTS;
 
 /// What a loaded version offers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Manifest {
     pub(crate) version: String,
     pub(crate) about: String,
+    /// The kinds of events it wants to be told.
+    pub(crate) events: Vec<&'static str>,
     pub(crate) rows: Vec<OpEntry>,
 }
 
@@ -30,6 +33,7 @@ pub(crate) struct Manifest {
 pub struct Draft {
     version: String,
     about: String,
+    events: Vec<String>,
     rows: Vec<DraftRow>,
 }
 
@@ -55,6 +59,8 @@ pub(crate) struct BadManifest(String);
 const MAX_OPCODES: usize = 256;
 /// Arguments of one opcode.
 const MAX_ARGUMENTS: usize = 16;
+/// Kinds of events that are looked at.
+const MAX_EVENTS: usize = 64;
 /// Bytes of one doc text.
 const MAX_DOC_BYTES: usize = 4096;
 
@@ -87,9 +93,26 @@ impl Draft {
         Ok(Manifest {
             version: self.version,
             about: self.about,
+            events: events(name, &self.events),
             rows,
         })
     }
+}
+
+/// Those that there are; others may come from a later version of the contract.
+fn events(plugin: &str, wanted: &[String]) -> Vec<&'static str> {
+    let known = |kind: &String| EVENTS.iter().find(|(known, _)| known == kind);
+    for kind in wanted.iter().filter(|kind| known(kind).is_none()) {
+        let names: Vec<&str> = EVENTS.iter().map(|(name, _)| *name).collect();
+        let names = names.join(" ");
+        tracing::warn!(
+            plugin,
+            kind,
+            "the plugin asks for events that never come; there are: {names}"
+        );
+    }
+    let known = wanted.iter().filter_map(known);
+    known.map(|(name, _)| *name).collect()
 }
 
 impl DraftRow {
@@ -178,9 +201,9 @@ impl calls::HostManifest for Guest {
         Ok(())
     }
 
-    fn events(&mut self, this: Resource<Draft>, _kinds: Vec<String>) -> wasmtime::Result<()> {
-        // No events are sent to plugins yet; what they would like is checked to be said in `describe`.
-        self.table.get(&this)?;
+    fn events(&mut self, this: Resource<Draft>, mut kinds: Vec<String>) -> wasmtime::Result<()> {
+        kinds.truncate(MAX_EVENTS);
+        self.table.get_mut(&this)?.events = kinds;
         Ok(())
     }
 

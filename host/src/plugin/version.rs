@@ -14,6 +14,7 @@ use super::grants::{Grants, UnknownGrant};
 use super::instance::{Fault, Instance};
 use super::link::{self, LinkError};
 use super::manifest::{BadManifest, Manifest};
+use crate::capability::errand::EVENTS;
 use crate::capability::{Guest, Identity, Services};
 use crate::config::{Limits, PluginSettings};
 
@@ -156,6 +157,14 @@ impl Version {
             .allow
             .iter()
             .any(|grant| grant == "audio" || grant == "display")
+    }
+
+    /// Whether it is to be told of events of this kind: it asked for them and has the grant.
+    pub(crate) fn listens(&self, kind: &str) -> bool {
+        let granted = |grant: &str| self.settings.allow.iter().any(|own| own == grant);
+        let event = EVENTS.iter().find(|(name, _)| *name == kind);
+        let may = event.is_some_and(|(_, grant)| grant.is_none_or(granted));
+        may && self.manifest.events.contains(&kind)
     }
 
     /// An operation was done.

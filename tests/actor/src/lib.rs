@@ -2,6 +2,7 @@
 
 use pixelboy_plugin::display::Animation;
 use pixelboy_plugin::prelude::*;
+use pixelboy_plugin::store::Writer;
 use pixelboy_plugin::{audio, display, store};
 
 /// Does all that the contract has, as asked.
@@ -53,6 +54,67 @@ impl Actor {
         store::append(&path, &text)?;
         audio::play(&sound, thread)
     }
+
+    /// Computes for a while, then plays.
+    #[op]
+    fn slow_play(rounds: i64, sound: String, thread: bool) -> Result<()> {
+        std::hint::black_box((0..rounds).fold(1, |number: i64, round| {
+            std::hint::black_box(number.wrapping_mul(3) ^ round)
+        }));
+        audio::play(&sound, thread)
+    }
+
+    #[event("started")]
+    fn started(details: Map) -> Result<()> {
+        note(&format!("started {}", told(&details)))
+    }
+
+    #[event("client-joined")]
+    fn client_joined(details: Map) -> Result<()> {
+        note(&format!("client-joined {}", told(&details)))
+    }
+
+    #[event("client-left")]
+    fn client_left(details: Map) -> Result<()> {
+        note(&format!("client-left {}", told(&details)))
+    }
+
+    #[event("display-lost")]
+    fn display_lost(details: Map) -> Result<()> {
+        note(&format!("display-lost {}", told(&details)))
+    }
+
+    #[event("display-resized")]
+    fn display_resized(details: Map) -> Result<()> {
+        note(&format!("display-resized {}", told(&details)))
+    }
+
+    #[event("screen-lost")]
+    fn screen_lost(details: Map) -> Result<()> {
+        note(&format!("screen-lost {}", told(&details)))
+    }
+
+    #[event("playback-ended")]
+    fn playback_ended(details: Map) -> Result<()> {
+        note(&format!("playback-ended {}", told(&details)))
+    }
+}
+
+/// Adds a line to what happened.
+fn note(line: &str) -> Result<()> {
+    let mut writer = Writer::new();
+    writer.write(format!("{line}\n").as_bytes())?;
+    store::append("happened.txt", &writer.finish()?)?;
+    Ok(())
+}
+
+/// `name=value name=value`
+fn told(details: &Map) -> String {
+    let parts = details.iter().map(|(name, value)| match value {
+        Value::Text(text) => format!("{name}={text}"),
+        other => format!("{name}={other:?}"),
+    });
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 fn plain(width: u32, height: u32, [red, green, blue]: [u8; 3]) -> Vec<u8> {

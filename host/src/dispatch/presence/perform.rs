@@ -14,7 +14,7 @@ use crate::capability::work::Caller;
 use crate::dispatch::board::Handler;
 use crate::dispatch::host_ops::HostOp;
 use crate::dispatch::operation::EncodedOutcome;
-use crate::dispatch::run::{self, Context, Ran};
+use crate::dispatch::run::{self, Context, Origin, Ran};
 use crate::dispatch::status;
 
 impl Presence {
@@ -52,8 +52,9 @@ impl Presence {
                 None => {
                     let context = Context {
                         dispatch: self.dispatch.clone(),
-                        client: self.client,
+                        origin: Origin::Client(self.client),
                         caller: Caller {
+                            own: false,
                             session: self.session.as_ref().map_or(0, |session| session.number),
                             name: self.name.clone(),
                         },

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
-use pixelboy_protocol::{Code, Frame, Push, TimeOut};
+use pixelboy_protocol::{Code, Frame, Push, TimeOut, Value};
 
 use super::refusal::too_late;
 use super::{Attach, Attached, Link, Presence};
@@ -28,6 +28,7 @@ impl Presence {
         let resumed = self.session.is_some();
         if !resumed {
             let session = Session::new(random_id(), self.dispatch.settings.receive_timeout, now);
+            self.tell_plugins("client-joined", session.number);
             self.session = Some(session);
             self.set_present(true);
         }
@@ -63,6 +64,14 @@ impl Presence {
             let _ = taken.send(attached);
         }
         self.set_alarm();
+    }
+
+    fn tell_plugins(&self, kind: &'static str, session: u64) {
+        let details = [
+            ("session", Value::Int(session as i64)),
+            ("name", Value::from(&*self.name)),
+        ];
+        self.dispatch.services.errands.event(None, kind, details);
     }
 
     /// A client that is present is neither dropped from the registry nor aged out of the store.
@@ -150,6 +159,7 @@ impl Presence {
         if let Some(session) = self.session.take() {
             let services = &self.dispatch.services;
             services.audience.leave(session.number);
+            self.tell_plugins("client-left", session.number);
             // What a reply named that is not confirmed may still be asked for.
             let record = &self.record;
             self.blobs.keep(|number| record.find(number).is_some());
