@@ -6,5 +6,5 @@
 mod args;
 mod settings;
 
-pub(crate) use args::{Args, LogFormat};
+pub(crate) use args::{Args, Command, LogFormat, Verify};
 pub(crate) use settings::{ConfigError, Limits, PluginSettings, Settings};

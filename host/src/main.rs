@@ -11,6 +11,7 @@ mod host;
 mod net;
 mod observe;
 mod plugin;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,9 @@ fn main() -> ExitCode {
         return code;
     }
     let args = config::Args::parse();
+    if let Some(config::Command::Verify(verify)) = &args.command {
+        return verify::run(&args, verify);
+    }
     observe::start(args.log);
     match host::run(&args) {
         Ok(()) => ExitCode::SUCCESS,

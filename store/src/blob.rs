@@ -1,7 +1,7 @@
 //! Bytes that stay where they are until somebody reads them.
 //! Invariant: a [`Blob`] stays as it was when it was made, also when its file is replaced, removed or appended to later.
 //! Not here: where the bytes came from (`body`, `staging`, `upload`).
-//! A read fails where the disk does, or where the plain file was cut short by hand.
+//! A read fails where the disk does, and where the plain file is no longer what was stored: nothing of such a file is given.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut, Read, Seek, SeekFrom};
@@ -27,6 +27,27 @@ struct Inner {
     sha256: OnceLock<Sha256>,
     crc32c: OnceLock<u32>,
     origin: Option<Arc<StagedFile>>,
+    check: Option<Check>,
+}
+
+/// A stored file's bytes are compared with their checksum before the first of them is given.
+pub(crate) struct Check {
+    expected_crc32c: u32,
+    /// None: right; otherwise what is said.
+    found: OnceLock<Option<String>>,
+    /// Told once.
+    tell: Box<dyn Fn(bool) + Send + Sync>,
+}
+
+impl Check {
+    /// `tell`: whether the bytes are what was stored.
+    pub(crate) fn new(expected_crc32c: u32, tell: impl Fn(bool) + Send + Sync + 'static) -> Self {
+        Self {
+            expected_crc32c,
+            found: OnceLock::new(),
+            tell: Box::new(tell),
+        }
+    }
 }
 
 pub(crate) enum Content {
@@ -64,25 +85,39 @@ impl Blob {
             sha256: OnceLock::new(),
             crc32c: OnceLock::new(),
             origin: None,
+            check: None,
         }))
     }
 
     /// `len` bytes of `content`, with the digests as far as they are known.
-    pub(crate) fn of(
+    pub(crate) fn stored(
         len: u64,
         content: Content,
         sha256: Option<Sha256>,
-        crc32c: Option<u32>,
+        crc32c: u32,
+        check: Option<Check>,
     ) -> Self {
-        Self::from_staged(len, content, sha256, crc32c, None)
+        Self::of(len, content, sha256, Some(crc32c), None, check)
     }
 
+    /// The bytes of a staged file.
     pub(crate) fn from_staged(
         len: u64,
         content: Content,
         sha256: Option<Sha256>,
         crc32c: Option<u32>,
         origin: Option<Arc<StagedFile>>,
+    ) -> Self {
+        Self::of(len, content, sha256, crc32c, origin, None)
+    }
+
+    fn of(
+        len: u64,
+        content: Content,
+        sha256: Option<Sha256>,
+        crc32c: Option<u32>,
+        origin: Option<Arc<StagedFile>>,
+        check: Option<Check>,
     ) -> Self {
         fn known<T>(value: Option<T>) -> OnceLock<T> {
             value.map_or_else(OnceLock::new, OnceLock::from)
@@ -93,6 +128,7 @@ impl Blob {
             sha256: known(sha256),
             crc32c: known(crc32c),
             origin,
+            check,
         }))
     }
 
@@ -137,8 +173,53 @@ impl Blob {
         Ok(*self.0.crc32c.get_or_init(|| crc))
     }
 
+    /// Whether the first read will not have to compare all of it with its checksum.
+    pub fn is_checked(&self) -> bool {
+        let check = self.0.check.as_ref();
+        check.is_none_or(|check| check.found.get().is_some())
+    }
+
+    /// Whether it is what was stored: known, or found out by reading all of it once, before anything of it is given.
+    /// *Blocking*.
+    ///
+    /// # Errors
+    /// It is not: the plain file was changed by hand, or by the disk. Or the disk's.
+    pub fn check(&self) -> io::Result<()> {
+        let Some(check) = &self.0.check else {
+            return Ok(());
+        };
+        if check.found.get().is_none() {
+            let mut crc = 0;
+            let read = self.read_all(&mut |chunk| {
+                crc = crc32c::crc32c_append(crc, chunk);
+                Ok(())
+            });
+            let wrong = match read {
+                Ok(()) if crc == check.expected_crc32c => None,
+                Ok(()) => Some(WRONG_CHECKSUM.to_owned()),
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    Some(error.to_string())
+                }
+                Err(error) => return Err(error),
+            };
+            let right = wrong.is_none();
+            if check.found.set(wrong).is_ok() {
+                (check.tell)(right);
+            }
+        }
+        match check.found.get() {
+            Some(Some(wrong)) => Err(io::Error::new(io::ErrorKind::InvalidData, wrong.clone())),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads at `offset` as much as there is and fits; 0 only at the end or for an empty buffer. *Blocking*.
     pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.check()?;
+        self.read_unchecked(offset, buffer)
+    }
+
+    fn read_unchecked(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         match self.part(offset, buffer) {
             Part::Memory(filled) => Ok(filled),
             Part::File(file, wanted) => match file.read_at(wanted, offset) {
@@ -150,6 +231,10 @@ impl Blob {
 
     /// As [`Blob::read_at`], but never waits for the disk: none where it would have to. May fill less than there is.
     pub fn try_read_at_cached(&self, offset: u64, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if !self.is_checked() {
+            return Ok(None);
+        }
+        self.check()?;
         match self.part(offset, buffer) {
             Part::Memory(filled) => Ok(Some(filled)),
             Part::File(_, []) => Ok(Some(0)),
@@ -203,7 +288,9 @@ impl Blob {
                 }
             }
         };
-        Ok(Self::of(len, content, None, Some(crc32c)))
+        // The checksum of all of it finds the same fault as that of the stored part.
+        let check = self.0.check.as_ref().map(|_| Check::new(crc32c, |_| {}));
+        Ok(Self::of(len, content, None, Some(crc32c), None, check))
     }
 
     /// The staged file that holds all of it, where one does.
@@ -237,13 +324,18 @@ impl Blob {
         &self,
         take: &mut dyn FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
+        self.check()?;
+        self.read_all(take)
+    }
+
+    fn read_all(&self, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         if let Some(bytes) = self.memory() {
             return take(bytes);
         }
         let mut buffer = vec![0; CHUNK_BYTES];
         let mut offset = 0;
         while offset < self.len() {
-            let filled = self.read_at(offset, &mut buffer)?;
+            let filled = self.read_unchecked(offset, &mut buffer)?;
             take(buffer.get(..filled).unwrap_or_default())?;
             offset += filled as u64;
         }
@@ -293,6 +385,10 @@ fn copy(pieces: &[Bytes], offset: u64, buffer: &mut [u8]) -> usize {
     }
     filled
 }
+
+/// What is said of a stored file whose bytes are others than those that were stored.
+const WRONG_CHECKSUM: &str = "the stored file is not what was stored: it was changed by hand, or damaged; \
+     `pixelboyd verify` tells what can be done";
 
 fn cut_short() -> io::Error {
     io::Error::new(

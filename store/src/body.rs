@@ -4,7 +4,9 @@
 //! A plain file of another length than `on_disk` was changed by hand.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::MediaPath;
@@ -21,6 +23,8 @@ pub(crate) struct Inner {
     pub(crate) on_disk: u64,
     /// What comes after them.
     pub(crate) waiting: VecDeque<Bytes>,
+    /// The time that a large plain file is to bear, so that a change by hand is noticed without reading all of it.
+    pub(crate) modified_ms: u64,
     /// Its path was given to another file, or to none.
     pub(crate) gone: bool,
 }
@@ -53,6 +57,7 @@ impl Body {
             place: Some(place),
             on_disk: len,
             waiting: VecDeque::new(),
+            modified_ms: 0,
             gone: false,
         }))
     }
@@ -63,6 +68,7 @@ impl Body {
             place: None,
             on_disk: 0,
             waiting: VecDeque::from([bytes]),
+            modified_ms: 0,
             gone: false,
         }))
     }
@@ -76,17 +82,22 @@ impl Body {
         self.lock().waiting.push_back(bytes);
     }
 
-    /// The first `len` bytes, to be read.
-    pub(crate) fn open(&self, disk: &Disk, len: u64) -> Result<Content, BodyError> {
+    /// The first `len` bytes, to be read; and how the plain file looks that has some of them.
+    pub(crate) fn open(
+        &self,
+        disk: &Disk,
+        len: u64,
+    ) -> Result<(Content, Option<Stamp>), BodyError> {
         let inner = self.lock();
         if inner.gone {
             return Err(BodyError::Gone);
         }
         let Some(place) = &inner.place else {
-            return Ok(match inner.waiting.front() {
-                Some(only) if only.len() as u64 == len => Content::Memory(only.clone()),
-                _ => Content::Memory(join(&inner.waiting, len)),
-            });
+            let bytes = match inner.waiting.front() {
+                Some(only) if only.len() as u64 == len => only.clone(),
+                _ => join(&inner.waiting, len),
+            };
+            return Ok((Content::Memory(bytes), None));
         };
         let file = match disk.open(place) {
             Ok(file) => file,
@@ -95,8 +106,8 @@ impl Body {
             }
             Err(error) => return Err(BodyError::Io(error)),
         };
-        let found = file.metadata().map_err(BodyError::Io)?.len();
-        check(found, inner.on_disk)?;
+        let found = Stamp::of(&file).map_err(BodyError::Io)?;
+        check(found.len, inner.on_disk)?;
         let mut missing = len.saturating_sub(inner.on_disk);
         let tail = inner
             .waiting
@@ -108,11 +119,41 @@ impl Body {
             })
             .cloned()
             .collect();
-        Ok(Content::File {
+        let content = Content::File {
             file,
             on_disk: inner.on_disk,
             tail,
+        };
+        Ok((content, Some(found)))
+    }
+}
+
+/// How a plain file looks without reading it: another one after any change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) len: u64,
+    inode: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Self> {
+        let found = file.metadata()?;
+        Ok(Self {
+            len: found.len(),
+            inode: found.ino(),
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
         })
+    }
+
+    /// Whether the file bears this time.
+    pub(crate) fn bears(&self, modified_ms: u64) -> bool {
+        let (seconds, nanos) = self.modified;
+        u64::try_from(seconds).is_ok_and(|seconds| {
+            seconds.saturating_mul(1000) + nanos.cast_unsigned() / 1_000_000 == modified_ms
+        }) && nanos % 1_000_000 == 0
     }
 }
 

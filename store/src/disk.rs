@@ -7,12 +7,12 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, FlockOperation, OFlags};
 
-use crate::MediaPath;
+use crate::{MediaPath, Position};
 
 /// Where a plain file lies in the data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,6 +41,10 @@ pub(crate) struct Disk {
     /// Begins every name in `staging/` that is made while this lives.
     prefix: String,
     names: AtomicU64,
+    /// The file `lock` once more, for what it says.
+    mark: File,
+    /// `aside/N`, once something was moved there.
+    aside: OnceLock<PathBuf>,
     #[cfg(test)]
     pub(crate) faults: crate::tests::faults::Faults,
 }
@@ -63,12 +67,17 @@ impl Disk {
         };
         make(root.to_owned())?;
         let lock_path = root.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|error| HoldError::Io("open", lock_path.clone(), error))?;
+        let open = || {
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(&lock_path)
+                .map_err(|error| HoldError::Io("open", lock_path.clone(), error))
+        };
+        let lock = open()?;
+        let mark = open()?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(HoldError::InUse),
@@ -84,6 +93,8 @@ impl Disk {
             root: root.to_owned(),
             prefix: hex::encode(random),
             names: AtomicU64::new(0),
+            mark,
+            aside: OnceLock::new(),
             #[cfg(test)]
             faults: Default::default(),
         };
@@ -120,7 +131,98 @@ impl Disk {
         self.root.join("record.sqlite")
     }
 
-    fn path(&self, place: &Place) -> PathBuf {
+    /// Where a damaged record's intact rows are gathered, to be read from.
+    pub(crate) fn view_path(&self) -> PathBuf {
+        self.root.join("record.view.sqlite")
+    }
+
+    /// Where a repaired record is made; it becomes `record.sqlite` when that is out of the way.
+    pub(crate) fn new_record_path(&self) -> PathBuf {
+        self.root.join("record.new.sqlite")
+    }
+
+    /// Notes that everything up to this commit is on disk: in the page cache, so that it costs no sync. What is found there
+    /// after a crash is a commit that the record must still have.
+    pub(crate) fn note_durable(&self, position: Position) {
+        // Without the note a loss is not noticed; nothing else depends on it.
+        let _ = self.mark.write_all_at(&mark_of(position.0), 0);
+    }
+
+    /// What was noted last, by this run or one before.
+    pub(crate) fn noted(&self) -> Option<Position> {
+        read_mark(&self.mark)
+    }
+
+    /// A file's bytes are on disk afterwards, and the next to read it gets them from there: after a failed sync the system
+    /// may still show what it could not write. One that is not there is fine.
+    pub(crate) fn reread(&self, path: &Path) -> io::Result<()> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if gone(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.at("sync")?;
+        file.sync_all()?;
+        forget_cached(&file);
+        Ok(())
+    }
+
+    /// What lies where a file at this path, or a folder on its way, is to be: put there by hand.
+    pub(crate) fn in_the_way(&self, path: &MediaPath) -> Option<MediaPath> {
+        let looks = |below: &MediaPath| {
+            std::fs::symlink_metadata(self.path(&Place::Media(below.clone()))).ok()
+        };
+        path.folders()
+            .find(|folder| looks(folder).is_some_and(|found| !found.is_dir()))
+            .or_else(|| {
+                let found = looks(path)?;
+                (found.is_dir() && remove_would_lose(&self.path(&Place::Media(path.clone()))))
+                    .then(|| path.clone())
+            })
+    }
+
+    /// Moves something into `aside/N`, under its own path. Where it is now, below the data folder.
+    pub(crate) fn set_aside(&self, below: &Path) -> io::Result<PathBuf> {
+        self.at("set aside")?;
+        let folder = match self.aside.get() {
+            Some(folder) => folder.clone(),
+            None => {
+                let free = (1..)
+                    .map(|number: u32| Path::new("aside").join(number.to_string()))
+                    .find(|folder| !self.root.join(folder).exists())
+                    .unwrap_or_default();
+                self.aside.get_or_init(|| free).clone()
+            }
+        };
+        let to = folder.join(below);
+        if let Some(above) = to.parent() {
+            std::fs::create_dir_all(self.root.join(above))?;
+        }
+        std::fs::rename(self.root.join(below), self.root.join(&to))?;
+        Ok(to)
+    }
+
+    /// The data folder itself.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The file's time becomes this one.
+    pub(crate) fn set_modified(&self, file: &File, modified_ms: u64) {
+        let seconds = modified_ms / 1000;
+        let time = rustix::fs::Timespec {
+            tv_sec: i64::try_from(seconds).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(modified_ms % 1000 * 1_000_000).unwrap_or(0),
+        };
+        let times = rustix::fs::Timestamps {
+            last_access: time,
+            last_modification: time,
+        };
+        // A file with another time is read and compared before it is served; that is all.
+        let _ = rustix::fs::futimens(file, &times);
+    }
+
+    pub(crate) fn path(&self, place: &Place) -> PathBuf {
         match place {
             Place::Staging(name) => self.root.join("staging").join(&**name),
             Place::Media(path) => self.root.join("media").join(path.as_str()),
@@ -329,8 +431,19 @@ impl Disk {
         Ok(())
     }
 
+    /// Whether a record was kept in this folder, or things are in it that only a record explains.
+    pub(crate) fn had_record(&self) -> bool {
+        let has_inside = |name: &str| {
+            std::fs::read_dir(self.root.join(name)).is_ok_and(|mut found| found.next().is_some())
+        };
+        self.noted().is_some() || has_inside("media") || has_inside("staging")
+    }
+
     /// Something in a folder that a data folder has not, where there is no record in it.
     pub(crate) fn stranger(root: &Path) -> io::Result<Option<String>> {
+        if File::open(root.join("lock")).is_ok_and(|lock| read_mark(&lock).is_some()) {
+            return Ok(None);
+        }
         let inside = match std::fs::read_dir(root) {
             Err(error) if gone(&error) => return Ok(None),
             other => other?,
@@ -368,6 +481,39 @@ impl Disk {
     pub(crate) fn at(&self, _step: &'static str) -> io::Result<()> {
         Ok(())
     }
+}
+
+/// Without what is cached of it, the next to read a file gets what is on disk.
+pub(crate) fn forget_cached(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::DontNeed);
+}
+
+/// A position with its checksum.
+fn mark_of(position: u64) -> [u8; 12] {
+    let mut mark = [0; 12];
+    let (number, crc) = mark.split_at_mut(8);
+    number.copy_from_slice(&position.to_le_bytes());
+    crc.copy_from_slice(&crc32c::crc32c(number).to_le_bytes());
+    mark
+}
+
+fn read_mark(file: &File) -> Option<Position> {
+    let mut mark = [0; 12];
+    file.read_exact_at(&mut mark, 0).ok()?;
+    let position = u64::from_le_bytes(*mark.first_chunk()?);
+    (mark == mark_of(position)).then_some(Position(position))
+}
+
+/// Whether there is anything but folders in a folder.
+fn remove_would_lose(folder: &Path) -> bool {
+    std::fs::read_dir(folder).is_ok_and(|mut inside| {
+        inside.any(|found| {
+            found.is_ok_and(|found| {
+                let is_folder = found.file_type().is_ok_and(|kind| kind.is_dir());
+                !is_folder || remove_would_lose(&found.path())
+            })
+        })
+    })
 }
 
 /// Whether a path, or a folder on the way to it, is not there.

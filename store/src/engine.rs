@@ -4,9 +4,11 @@
 //! What each file does: `view` reads, `commit` gives a place in the order, `group` syncs for all who wait, `fold` moves the
 //! log into the tables, `recovery` opens, `record` tells who may run, `tend` ages, `uploads` takes bytes in.
 
+mod checked;
 mod commit;
 mod fold;
 mod group;
+mod inspect;
 mod record;
 mod recovery;
 mod tend;
@@ -18,11 +20,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::disk::Disk;
 use crate::memory::Memory;
-use crate::plain::Plain;
+use crate::plain::{Plain, Stuck};
 use crate::sqlite::Tables;
 use crate::{Settings, StoreError, StoreId};
 
+use checked::Checked;
+pub(crate) use checked::READ_BYTES;
 pub(crate) use group::{Committer, WaitFuture};
+pub use inspect::Inspection;
 pub(crate) use uploads::refused;
 
 /// Everything behind a store.
@@ -39,8 +44,10 @@ pub(crate) struct Engine {
     group: group::Group,
     /// Raised whenever commits move from memory to the tables.
     folds: AtomicU64,
-    /// Plain files could not follow the record; files are not to be written until they do.
+    /// Plain files could not follow the record; files are not to be written until they do. Told by the second one.
     stuck: AtomicBool,
+    why_stuck: Mutex<Option<Stuck>>,
+    checked: Arc<Checked>,
     /// The store's uptime at the last fold.
     folded_at_ms: AtomicU64,
     /// Whether the media folder was compared with the index since the store was opened.
@@ -54,6 +61,35 @@ impl Engine {
 
     fn plain(&self) -> MutexGuard<'_, Plain> {
         self.plain.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether plain files follow the record, and why not.
+    fn note_stuck(&self, plain: &Plain) {
+        let stuck = plain.stuck().cloned();
+        let is_stuck = stuck.is_some();
+        if is_stuck || self.stuck.load(Ordering::Acquire) {
+            *self
+                .why_stuck
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = stuck;
+        }
+        self.stuck.store(is_stuck, Ordering::Release);
+    }
+
+    /// Why no file can be written now; none: it can.
+    fn stuck(&self) -> Option<StoreError> {
+        if !self.stuck.load(Ordering::Acquire) {
+            return None;
+        }
+        let why = self
+            .why_stuck
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Stuck { kind, why } = why.clone()?;
+        Some(match StoreError::of_io("write plain files", kind.into()) {
+            StoreError::Io { .. } => StoreError::Stuck { why },
+            other => other,
+        })
     }
 
     /// A sync failed: nobody can tell any more what is on disk. Writes are refused from now on, and reads go back to what
@@ -71,5 +107,5 @@ impl Engine {
 }
 
 fn io(what: &'static str) -> impl FnOnce(std::io::Error) -> StoreError {
-    move |source| StoreError::Io { what, source }
+    move |source| StoreError::of_io(what, source)
 }

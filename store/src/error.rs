@@ -9,14 +9,36 @@ use crate::{MediaPath, PathError};
 
 /// The quota or the disk is full. Nothing was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} more bytes are needed but {} has {} left; remove files, or raise the limit", .needed, .limit.name(), .available)]
+#[error("{}", self.text())]
 pub struct NoSpace {
-    /// Bytes asked for.
+    /// Bytes asked for; 0 where the system only says that there are too few.
     pub needed: u64,
     /// Bytes there are, the reserve not counted.
     pub available: u64,
     /// What is full.
     pub limit: SpaceLimit,
+}
+
+impl NoSpace {
+    /// What the system says of a full disk.
+    pub(crate) fn disk_full() -> Self {
+        Self {
+            needed: 0,
+            available: 0,
+            limit: SpaceLimit::Disk,
+        }
+    }
+
+    fn text(&self) -> String {
+        let name = self.limit.name();
+        if self.needed == 0 {
+            return format!("{name} is full; remove files");
+        }
+        format!(
+            "{} more bytes are needed but {name} has {} left; remove files, or raise the limit",
+            self.needed, self.available
+        )
+    }
 }
 
 /// What limits the space.
@@ -98,11 +120,22 @@ pub enum StoreError {
         /// How many are allowed.
         most: usize,
     },
-    /// A sync failed earlier, or the store was closed.
-    #[error("writes are refused since the disk failed or the store closed; restart the host")]
+    /// A sync failed earlier, the record is damaged, or the store was closed.
+    #[error(
+        "writes are refused since the disk failed, the record is damaged or the store closed; the host's log says which, and what to do"
+    )]
     ReadOnly,
+    /// The file system takes no writes.
+    #[error("the disk is read-only; find out why (`dmesg`), and mount it for writing again")]
+    DiskReadOnly,
+    /// Plain files can't follow the record, and no file is to be written until they do.
+    #[error("files can't be written now: {why}")]
+    Stuck {
+        /// What is in the way, where, and what to do.
+        why: String,
+    },
     /// The disk failed.
-    #[error("failed to {what}")]
+    #[error("failed to {what}: {source}")]
     Io {
         /// What was tried.
         what: &'static str,
@@ -118,11 +151,24 @@ pub enum StoreError {
         reason: String,
     },
     /// Something in the record is not what was written.
-    #[error("the record is damaged: {detail}")]
+    #[error("the record is damaged: {detail}; stop pixelboyd and run `pixelboyd verify`")]
     Damaged {
         /// What and where.
         detail: String,
     },
+}
+
+impl StoreError {
+    /// What the system said when `what` was tried.
+    pub(crate) fn of_io(what: &'static str, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace(NoSpace::disk_full())
+            }
+            io::ErrorKind::ReadOnlyFilesystem => Self::DiskReadOnly,
+            _ => Self::Io { what, source },
+        }
+    }
 }
 
 /// Why a transaction was not committed. Nothing of it stays.
@@ -134,8 +180,10 @@ pub enum CommitError {
     /// The quota or the disk is full.
     #[error(transparent)]
     NoSpace(#[from] NoSpace),
-    /// A sync failed earlier, or the store was closed.
-    #[error("writes are refused since the disk failed or the store closed; restart the host")]
+    /// A sync failed earlier, the record is damaged, or the store was closed.
+    #[error(
+        "writes are refused since the disk failed, the record is damaged or the store closed; the host's log says which, and what to do"
+    )]
     ReadOnly,
     /// Another operation of the client used the upload.
     #[error("upload {number} was used by request {by}")]
@@ -228,8 +276,10 @@ pub enum UploadError {
         /// Which.
         number: u64,
     },
-    /// A sync failed earlier, or the store was closed.
-    #[error("writes are refused since the disk failed or the store closed; restart the host")]
+    /// A sync failed earlier, the record is damaged, or the store was closed.
+    #[error(
+        "writes are refused since the disk failed, the record is damaged or the store closed; the host's log says which, and what to do"
+    )]
     ReadOnly,
     /// The store failed.
     #[error(transparent)]
@@ -255,7 +305,7 @@ pub enum OpenError {
     },
     /// Files of something else.
     #[error(
-        "{folder} is not a data folder of pixelboy: it has {found} but no record.sqlite; configure an empty or new folder"
+        "{folder} is not a data folder of pixelboy: it has {found} but no record.sqlite of its own; configure an empty or new folder"
     )]
     NotADataFolder {
         /// Which.
@@ -275,9 +325,9 @@ pub enum OpenError {
         /// The newest known.
         known: i64,
     },
-    /// The record can't be read.
+    /// The record can't be read, nor anything of it.
     #[error(
-        "the record in {folder} is damaged: {detail}; restore the folder from a copy, or move it away to begin anew"
+        "the record in {folder} is damaged: {detail}; `pixelboyd verify` tells what is intact, or restore the folder from a copy"
     )]
     Damaged {
         /// Which.
@@ -286,7 +336,7 @@ pub enum OpenError {
         detail: String,
     },
     /// The disk failed.
-    #[error("failed to {what} {path}")]
+    #[error("failed to {what} {path}: {source}")]
     Io {
         /// What was tried.
         what: &'static str,

@@ -22,6 +22,7 @@ mod path;
 mod settings;
 mod store;
 mod transaction;
+mod verify;
 mod wait;
 
 // Bytes and where they are.
@@ -48,6 +49,7 @@ mod sqlite;
 mod tests;
 
 pub use blob::{Blob, BlobReader};
+pub use engine::Inspection;
 pub use entry::{Entry, MAX_KIND_BYTES, MAX_PROPERTIES_BYTES};
 pub use error::{
     CommitError, NoSpace, OpenError, OutcomeUnknown, SpaceLimit, StoreError, UploadError,
@@ -62,4 +64,5 @@ pub use staging::StagedWriter;
 pub use store::{Admission, ClientRecord, OperationRecord, Store};
 pub use transaction::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Transaction};
 pub use upload::{Announced, Upload, UploadState};
+pub use verify::{Fault, Problem, Progress, Repaired, Report};
 pub use wait::Wait;

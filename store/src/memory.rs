@@ -163,6 +163,7 @@ impl Memory {
                         self.redone_body(&path, row.size, redo)
                     }
                 };
+                body.lock().modified_ms = row.modified_ms;
                 self.bodies.insert(path.clone(), Arc::downgrade(&body));
                 let state = FileState {
                     row,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::body::{Body, Inner};
 use crate::disk::{Disk, Folder, Place};
+use crate::engine::READ_BYTES;
 use crate::{MediaPath, Position};
 
 /// One step.
@@ -46,8 +47,18 @@ pub(crate) struct Plain {
     done: Position,
     /// The commits from the first one that failed on.
     stuck: VecDeque<(Position, VecDeque<PlainStep>)>,
+    /// Why the first of them failed.
+    why: Option<Stuck>,
     /// What is to be synced before the record forgets it.
     dirty: Dirty,
+}
+
+/// Why plain files can't follow.
+#[derive(Clone, Debug)]
+pub(crate) struct Stuck {
+    pub(crate) kind: io::ErrorKind,
+    /// What is in the way, and what to do.
+    pub(crate) why: String,
 }
 
 /// Files and folders that changed since they were last synced.
@@ -108,12 +119,14 @@ impl Plain {
         Self {
             done,
             stuck: VecDeque::new(),
+            why: None,
             dirty: Dirty::default(),
         }
     }
 
-    pub(crate) fn is_stuck(&self) -> bool {
-        !self.stuck.is_empty()
+    /// Why the record is ahead, where it is.
+    pub(crate) fn stuck(&self) -> Option<&Stuck> {
+        self.why.as_ref()
     }
 
     /// What is to be synced, and up to which commit that is all.
@@ -124,28 +137,67 @@ impl Plain {
     /// Follows a durable commit.
     pub(crate) fn follow(&mut self, disk: &Disk, position: Position, steps: Vec<PlainStep>) {
         self.stuck.push_back((position, steps.into()));
-        if self.stuck.len() == 1
-            && let Err(error) = self.retry(disk)
-        {
-            tracing::error!(%error, position = position.0, "a plain file could not follow the record; trying again later");
+        if self.stuck.len() == 1 {
+            self.retry(disk);
         }
     }
 
-    /// Goes on where it failed.
-    pub(crate) fn retry(&mut self, disk: &Disk) -> io::Result<()> {
+    /// Goes on where it failed; what keeps it is told once.
+    pub(crate) fn retry(&mut self, disk: &Disk) {
         while let Some((position, steps)) = self.stuck.front_mut() {
             while let Some(step) = steps.front() {
-                step.run(disk, &mut self.dirty)?;
+                if let Err(error) = step.run(disk, &mut self.dirty) {
+                    let stuck = step.stuck(disk, &error);
+                    if self.why.as_ref().is_none_or(|told| told.why != stuck.why) {
+                        tracing::error!(
+                            why = stuck.why,
+                            position = position.0,
+                            "files can't follow the record; it is tried again"
+                        );
+                    }
+                    self.why = Some(stuck);
+                    return;
+                }
                 steps.pop_front();
             }
             self.done = *position;
             self.stuck.pop_front();
         }
-        Ok(())
+        self.why = None;
     }
 }
 
 impl PlainStep {
+    /// Where the file is to be, or is.
+    fn media(&self) -> Option<MediaPath> {
+        match self {
+            Self::Create { path, .. } | Self::Adopt { path, .. } | Self::Remove { path, .. } => {
+                Some(path.clone())
+            }
+            Self::Write { body } | Self::Park { body, .. } => match &body.lock().place {
+                Some(Place::Media(path)) => Some(path.clone()),
+                _ => None,
+            },
+            Self::Discard { .. } => None,
+        }
+    }
+
+    /// Why it failed, for people.
+    fn stuck(&self, disk: &Disk, error: &io::Error) -> Stuck {
+        let kind = error.kind();
+        let Some(path) = self.media() else {
+            let why = format!("the staging folder can't be written: {error}");
+            return Stuck { kind, why };
+        };
+        let why = match disk.in_the_way(&path) {
+            Some(way) => format!(
+                "`media/{way}` in the data folder was put there by hand, where `{path}` is to be stored; move it away"
+            ),
+            None => format!("`media/{path}` in the data folder can't be written: {error}"),
+        };
+        Stuck { kind, why }
+    }
+
     fn run(&self, disk: &Disk, dirty: &mut Dirty) -> io::Result<()> {
         match self {
             Self::Create {
@@ -180,6 +232,11 @@ impl PlainStep {
                     && let Place::Staging(name) = from
                 {
                     dirty.adopted.push(name);
+                }
+                if inner.on_disk > READ_BYTES
+                    && let Ok(file) = disk.open(&Place::Media(path.clone()))
+                {
+                    disk.set_modified(&file, inner.modified_ms);
                 }
                 dirty.path(path);
             }
@@ -271,5 +328,8 @@ fn write(disk: &Disk, body: &mut Inner) -> io::Result<()> {
     disk.write_at(&file, bytes, body.on_disk)?;
     body.waiting.pop_front();
     body.on_disk += len;
+    if body.on_disk > READ_BYTES {
+        disk.set_modified(&file, body.modified_ms);
+    }
     Ok(())
 }

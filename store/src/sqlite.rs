@@ -2,7 +2,9 @@
 //! Invariant: SQL is written here and nowhere else.
 
 mod apply;
+pub(crate) mod fault;
 mod rows;
+mod salvage;
 mod schema;
 mod tables;
 
@@ -17,6 +19,7 @@ use crate::{
     Transaction, UploadError, UploadState, Wait,
 };
 
+pub(crate) use salvage::{remove as remove_record, salvage};
 pub(crate) use tables::{FoldMarks, Loaded, Tables, TablesError};
 
 /// The store on SQLite. Dropped without [`Store::close`], it leaves what a crash would leave: all that is durable.
@@ -53,7 +56,6 @@ impl SqliteStore {
         })
     }
 
-    #[cfg(test)]
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
     }

@@ -204,10 +204,7 @@ impl StagedWriter {
         {
             self.view.check_room(bytes.len() as u64)?;
         }
-        let failed = |source| StoreError::Io {
-            what: "write a staged file",
-            source,
-        };
+        let failed = |source| StoreError::of_io("write a staged file", source);
         let file = match &self.file {
             Some(file) => file,
             None => {
@@ -245,10 +242,9 @@ impl StagedWriter {
         let (content, origin) = match self.file {
             None => (Content::Memory(Bytes::from(self.small)), None),
             Some(file) => {
-                let handle = file.handle().map_err(|source| StoreError::Io {
-                    what: "open a staged file",
-                    source,
-                })?;
+                let handle = file
+                    .handle()
+                    .map_err(|source| StoreError::of_io("open a staged file", source))?;
                 (
                     Content::File {
                         file: handle,

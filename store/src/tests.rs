@@ -2,6 +2,7 @@
 
 mod admission;
 mod crash;
+mod damage;
 pub(crate) mod faults;
 mod group;
 mod media;

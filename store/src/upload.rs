@@ -13,7 +13,7 @@ use crate::disk::Folder;
 use crate::engine::{Engine, WaitFuture, refused};
 use crate::memory::{Live, UploadName};
 use crate::wait::block_on;
-use crate::{NoSpace, Sha256, SpaceLimit, StoreError, UploadError};
+use crate::{Sha256, StoreError, UploadError};
 
 /// What a client tells of an upload when it opens it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,20 +142,7 @@ impl Upload {
         self.engine
             .disk()
             .write_at(&live.file, bytes, live.written)
-            .map_err(|source| match source.kind() {
-                std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
-                    UploadError::NoSpace(NoSpace {
-                        needed: more,
-                        available: 0,
-                        limit: SpaceLimit::Disk,
-                    })
-                }
-                _ => StoreError::Io {
-                    what: "write an upload",
-                    source,
-                }
-                .into(),
-            })?;
+            .map_err(|source| StoreError::of_io("write an upload", source))?;
         live.sha256.update(bytes);
         live.crc32c = crc32c::crc32c_append(live.crc32c, bytes);
         live.run_crc32c = crc32c::crc32c_append(live.run_crc32c, bytes);
@@ -257,11 +244,7 @@ impl Upload {
         if let Err(source) = synced {
             // The system may have dropped what it could not write: only what was durable before counts.
             self.live = None;
-            return Err(StoreError::Io {
-                what: "sync an upload",
-                source,
-            }
-            .into());
+            return Err(StoreError::of_io("sync an upload", source).into());
         }
         live.named = true;
         if live.written > live.durable {

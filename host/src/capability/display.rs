@@ -71,6 +71,13 @@ impl Guest {
             Err(failure) => return Ok(Err(failure)),
         };
         Ok(match self.work.transaction()?.open(&at) {
+            // What was changed by hand is told now, by its name, and not as a picture that does not decode.
+            Ok(Some((entry, blob))) if !blob.is_checked() => {
+                match tokio::task::block_in_place(|| blob.check()) {
+                    Ok(()) => Ok((entry, blob)),
+                    Err(error) => Err(failure::unreadable(&at, &error)),
+                }
+            }
             Ok(Some(found)) => Ok(found),
             Ok(None) => Err(failure::no_file(&at)),
             Err(error) => Err(failure::of_store(error)),

@@ -62,6 +62,11 @@ pub(crate) fn no_file(path: &MediaPath) -> GuestFailure {
     ))
 }
 
+/// A stored file that can't be read, or is not what was stored.
+pub(crate) fn unreadable(path: &MediaPath, error: &std::io::Error) -> GuestFailure {
+    guest(Code::StorageFailed, format!("`{path}`: {error}"))
+}
+
 /// Nothing to pause, resume or stop.
 pub(crate) fn nothing_playing() -> GuestFailure {
     guest(Code::NothingPlaying, "nothing is playing")
@@ -86,11 +91,10 @@ fn store(error: &StoreError) -> Failure {
         StoreError::NoSpace(_) => Code::NoSpace,
         StoreError::KeyLength { .. } => Code::BadArguments,
         StoreError::ValueLength { .. } | StoreError::EntryTooLarge { .. } => Code::TooLarge,
-        StoreError::ReadOnly => Code::ReadOnly,
-        StoreError::Io { source, what } => {
-            return Failure::new(Code::StorageFailed, format!("failed to {what}: {source}"));
+        StoreError::ReadOnly | StoreError::DiskReadOnly => Code::ReadOnly,
+        StoreError::Io { .. } | StoreError::Database { .. } | StoreError::Stuck { .. } => {
+            Code::StorageFailed
         }
-        StoreError::Database { .. } => Code::StorageFailed,
     };
     Failure::new(code, error.to_string())
 }

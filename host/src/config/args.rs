@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use super::settings::{ConfigError, Settings};
 
@@ -11,8 +11,17 @@ use super::settings::{ConfigError, Settings};
 #[derive(Clone, Debug, Parser)]
 #[command(name = "pixelboyd", version)]
 pub(crate) struct Args {
+    /// Another thing to do than to serve.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// The settings; data and plugins folders in it are relative to it.
-    #[arg(long, value_name = "FILE", default_value = "config.toml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "config.toml",
+        global = true
+    )]
     pub(crate) config: PathBuf,
 
     /// Where to listen; port 0 picks a free one.
@@ -20,7 +29,7 @@ pub(crate) struct Args {
     listen: Option<SocketAddr>,
 
     /// The folder of everything stored.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data: Option<PathBuf>,
 
     /// The folder of .wasm files.
@@ -44,6 +53,34 @@ pub(crate) struct Args {
     pub(crate) log: LogFormat,
 }
 
+/// What can be done besides serving.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compares everything stored with its digests and the record. pixelboyd must not be running on the folder.
+    #[command(after_help = crate::verify::EXIT_CODES)]
+    Verify(Verify),
+}
+
+/// What `verify` does besides looking.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// Moves what is not intact to `aside/` in the data folder and goes on with the rest; says what is lost, and asks.
+    #[arg(long)]
+    pub(crate) repair: bool,
+
+    /// Repairs without asking.
+    #[arg(long, requires = "repair")]
+    pub(crate) yes: bool,
+
+    /// Takes a file in as it is, that was changed or put into `media/` by hand; a folder: all in it; `.`: all there are.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) adopt: Vec<String>,
+
+    /// Prints one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// The form of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
@@ -54,6 +91,14 @@ pub(crate) enum LogFormat {
 }
 
 impl Args {
+    /// The data folder, for what needs no other setting.
+    pub(crate) fn data(&self) -> Result<PathBuf, ConfigError> {
+        match &self.data {
+            Some(data) => Ok(data.clone()),
+            None => Ok(Settings::read(&self.config)?.host.data),
+        }
+    }
+
     /// The file's settings with the flags on top.
     pub(crate) fn settings(&self) -> Result<Settings, ConfigError> {
         let mut settings = Settings::read(&self.config)?;

@@ -585,12 +585,9 @@ impl Call<'_> {
             let length = blob.len();
             let value = if length <= room as u64 {
                 room -= length as usize;
-                let bytes = blob::read(blob, 0, length as u32).await.map_err(|error| {
-                    Failure::new(
-                        Code::StorageFailed,
-                        format!("failed to read stored bytes: {error}"),
-                    )
-                })?;
+                let bytes = blob::read(blob, 0, length as u32)
+                    .await
+                    .map_err(unreadable)?;
                 Value::Bytes(bytes)
             } else if wrote {
                 return Err(Failure::new(
@@ -603,6 +600,10 @@ impl Call<'_> {
                     ),
                 ));
             } else {
+                let own = blob.clone();
+                blob::blocking(move || own.check())
+                    .await
+                    .map_err(unreadable)?;
                 let sha256 = blob.known_sha256().map(|sha| sha.0);
                 let id = self.context.blobs.name(self.operation.number, blob);
                 Value::Blob(pixelboy_protocol::Blob {
@@ -620,6 +621,13 @@ impl Call<'_> {
         })
         .map_err(|error| plugin_fault(&error))
     }
+}
+
+fn unreadable(error: std::io::Error) -> Failure {
+    Failure::new(
+        Code::StorageFailed,
+        format!("failed to read stored bytes: {error}"),
+    )
 }
 
 /// As `tokio::time::timeout`, but a future that is ready at once costs no timer.

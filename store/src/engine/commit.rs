@@ -134,15 +134,10 @@ impl Engine {
         if memory.refused {
             return Err(CommitError::ReadOnly);
         }
-        if !files.is_empty() && self.stuck.load(std::sync::atomic::Ordering::Acquire) {
-            let source = std::io::Error::other(
-                "earlier changes of files could not be written to the media folder yet",
-            );
-            return Err(StoreError::Io {
-                what: "write plain files",
-                source,
-            }
-            .into());
+        if !files.is_empty()
+            && let Some(stuck) = self.stuck()
+        {
+            return Err(stuck.into());
         }
         let folded = folds != self.folds.load(std::sync::atomic::Ordering::Acquire);
         self.check_files(&memory, &files, folded)?;

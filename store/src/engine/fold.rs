@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::{Engine, io};
 use crate::StoreError;
 use crate::memory::Stage;
-use crate::sqlite::{FoldMarks, Tables};
+use crate::sqlite::{FoldMarks, Tables, fault};
 
 /// Pages of SQLite's write-ahead log above which even a busy one is brought in.
 const MOST_WAL_PAGES: u64 = 16 << 10;
@@ -27,10 +27,7 @@ impl Engine {
         self.folds.fetch_add(1, Ordering::AcqRel);
         let uptime_ms = self.memory().uptime_ms;
         let (commits, bytes) = self.group.unfolded();
-        let database = |error: rusqlite::Error| StoreError::Database {
-            what: "fold",
-            reason: error.to_string(),
-        };
+        let database = |error: rusqlite::Error| fault::store_error("fold", &error);
         loop {
             let more = Tables::fold_some(&mut self.tables.writer(), through, uptime_ms);
             self.pass_on();

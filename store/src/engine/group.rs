@@ -285,6 +285,7 @@ impl Engine {
         self.group.took(started.elapsed());
         self.group.groups.fetch_add(1, Ordering::Relaxed);
         self.memory().durable = last;
+        self.disk.note_durable(last);
         self.follow(group);
         let commits = self
             .group
@@ -338,7 +339,7 @@ impl Engine {
         for commit in group {
             plain.follow(&self.disk, commit.position, commit.steps);
         }
-        self.stuck.store(plain.is_stuck(), Ordering::Release);
+        self.note_stuck(&plain);
     }
 
     /// Makes everything that was committed durable. *Blocking*.

@@ -2,31 +2,189 @@
 //! Invariant: doing it again gives the same. The log is redone in memory; then each file that it names is settled by where
 //! it *ends up*, not step by step, so that it does not matter how far the plain files had followed before.
 //! Not here: uploads' parts; they are verified when they are resumed.
-//! A log that does not decode is refused; a file that is not what the record says is told of, and not served.
+//! A damaged record is left as it is: what is intact of it is served, and writes are refused until it is repaired
+//! (`verify`). A file that is not what the record says is told of, and not served.
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 
+use super::checked::READ_BYTES;
 use super::group::Group;
 use super::{Engine, io};
 use crate::change::Change;
 use crate::disk::{Disk, HoldError, Place};
-use crate::log::{self, LogError};
+use crate::log;
 use crate::memory::{BodySource, Memory, Slot, Space, Stage, UploadName};
 use crate::plain::{Dirty, Plain};
-use crate::sqlite::{Loaded, Tables, TablesError};
+use crate::sqlite::{Loaded, Tables, TablesError, salvage};
 use crate::view::FileState;
-use crate::{MediaPath, OpenError, Position, Settings, StoreError};
+use crate::{MediaPath, OpenError, Position, Settings, StoreError, StoreId};
 
-/// Files up to this size are read and compared with their CRC-32C where the log names them; of larger ones the length.
-const VERIFY_BYTES: u64 = 64 << 20;
+/// A record up to this size is read through at every start; of a larger one what the start needs.
+const RECORD_BYTES: u64 = 32 << 20;
 
-/// Why the log can't be redone.
-enum RedoError {
+/// A record that was read, with its log redone in memory.
+pub(crate) struct Record {
+    pub(crate) tables: Tables,
+    pub(crate) memory: Memory,
+    pub(crate) store: StoreId,
+    /// It was salvaged, so that log entries may be missing.
+    pub(super) gaps: bool,
+}
+
+impl Record {
+    /// Reads it from the disk. `most_bytes`: what is read through whatever it holds. *Blocking*.
+    ///
+    /// # Errors
+    /// [`OpenError::Damaged`], and those of opening.
+    pub(crate) fn read(
+        disk: &Disk,
+        settings: &Settings,
+        most_bytes: u64,
+    ) -> Result<Self, OpenError> {
+        let folder = disk.root();
+        let failed = |what, path: &Path, source| OpenError::Io {
+            what,
+            path: path.to_owned(),
+            source,
+        };
+        let path = disk.record_path();
+        let new = disk.new_record_path();
+        // A repair was cut off when the old record was out of the way.
+        if !path.exists() && new.exists() {
+            replace_record(disk, &new).map_err(|error| failed("rename", &new, error))?;
+        }
+        for ending in ["", "-wal"] {
+            let file = folder.join(format!("record.sqlite{ending}"));
+            disk.reread(&file)
+                .map_err(|error| failed("sync", &file, error))?;
+        }
+        let is_new = !path.exists() || path.metadata().is_ok_and(|found| found.len() == 0);
+        let may_make = !(is_new && disk.had_record());
+        let record = Self::open(&path, settings, may_make).map_err(|error| error.of(folder))?;
+        record
+            .tables
+            .examine(Some(most_bytes))
+            .map_err(|error| RedoError::Tables(error).of(folder))?;
+        let head = record.memory.head;
+        match disk.noted() {
+            Some(noted) if noted > head && !record.gaps => Err(OpenError::Damaged {
+                folder: folder.to_owned(),
+                detail: format!(
+                    "it ends with commit {}, and commit {} was on disk",
+                    head.0, noted.0
+                ),
+            }),
+            _ => Ok(record),
+        }
+    }
+
+    /// What is intact of a damaged record, in one of its own.
+    fn salvage(disk: &Disk, settings: &Settings) -> Result<Self, OpenError> {
+        let view = disk.view_path();
+        salvage(&disk.record_path(), &view, disk.noted())
+            .map_err(RedoError::Tables)
+            .and_then(|salvaged| {
+                for lost in salvaged.lost {
+                    tracing::error!(lost, "this part of the record is damaged");
+                }
+                Self::open(&view, settings, false)
+            })
+            .map_err(|error| error.of(disk.root()))
+    }
+
+    /// Opens and loads the tables at `path`, and redoes their log.
+    pub(crate) fn open(
+        path: &Path,
+        settings: &Settings,
+        may_make: bool,
+    ) -> Result<Self, RedoError> {
+        let tables = Tables::open(path, may_make)?;
+        let loaded = tables.load()?;
+        let gaps = loaded.gaps;
+        let mut memory = Memory::new(Space::new(
+            settings.media_quota_bytes,
+            settings.reserve_bytes,
+        ));
+        let store = remember(&mut memory, loaded);
+        redo_log(&tables, &mut memory, gaps)?;
+        Ok(Self {
+            tables,
+            memory,
+            store,
+            gaps,
+        })
+    }
+}
+
+/// The record, if there is one, moves aside, and the one at `new` takes its place. Cut off in between, it is done at the
+/// next start. Where the old one lies now.
+pub(crate) fn replace_record(disk: &Disk, new: &Path) -> std::io::Result<Option<PathBuf>> {
+    let mut aside = None;
+    // The old write-ahead log must not meet the new record.
+    for ending in ["", "-wal", "-shm"] {
+        let name = format!("record.sqlite{ending}");
+        if disk.root().join(&name).exists() {
+            aside = Some(disk.set_aside(Path::new(&name))?);
+        }
+    }
+    std::fs::rename(new, disk.record_path())?;
+    disk.sync_root()?;
+    Ok(aside)
+}
+
+/// Why the record can't be read.
+pub(crate) enum RedoError {
     Tables(TablesError),
-    Log(LogError),
+    Log(log::Damaged),
+}
+
+impl RedoError {
+    /// For the person at the device.
+    pub(crate) fn of(self, folder: &Path) -> OpenError {
+        let folder = folder.to_owned();
+        match self {
+            Self::Tables(TablesError::Newer { found, known }) => OpenError::Newer {
+                folder,
+                found,
+                known,
+            },
+            Self::Tables(TablesError::Damaged(detail)) | Self::Log(log::Damaged(detail)) => {
+                OpenError::Damaged { folder, detail }
+            }
+            Self::Tables(TablesError::Foreign) => OpenError::NotADataFolder {
+                folder,
+                found: "a record.sqlite of another program".into(),
+            },
+            Self::Tables(TablesError::Failed(reason)) => OpenError::Io {
+                what: "open the record in",
+                path: folder,
+                source: std::io::Error::other(reason),
+            },
+        }
+    }
+}
+
+/// What failed on the way, for the person at the device.
+pub(super) fn failed(folder: &Path, error: StoreError) -> OpenError {
+    match error {
+        StoreError::Damaged { detail } => OpenError::Damaged {
+            folder: folder.to_owned(),
+            detail,
+        },
+        StoreError::Io { what, source } => OpenError::Io {
+            what,
+            path: folder.to_owned(),
+            source,
+        },
+        other => OpenError::Io {
+            what: "recover",
+            path: folder.to_owned(),
+            source: std::io::Error::other(other.to_string()),
+        },
+    }
 }
 
 impl From<TablesError> for RedoError {
@@ -41,33 +199,26 @@ impl Engine {
         let folder = settings.folder.clone();
         refuse_strangers(&folder)?;
         let (disk, lock) = Disk::hold(&folder).map_err(|error| held(&folder, error))?;
-        let damaged = |detail: String| OpenError::Damaged {
-            folder: folder.clone(),
-            detail,
+        let mut record = Record::read(&disk, &settings, RECORD_BYTES);
+        let damage = match &record {
+            Err(OpenError::Damaged { detail, .. }) => Some(detail.clone()),
+            _ => None,
         };
-        let newer = |found, known| OpenError::Newer {
-            folder: folder.clone(),
-            found,
-            known,
-        };
-        let opened = |error: TablesError| match error {
-            TablesError::Newer { found, known } => newer(found, known),
-            TablesError::Damaged(detail) => damaged(detail),
-        };
-        let tables = Tables::open(&disk.record_path()).map_err(opened)?;
-        let loaded = tables.load().map_err(opened)?;
-        let mut memory = Memory::new(Space::new(
-            settings.media_quota_bytes,
-            settings.reserve_bytes,
-        ));
-        let store = remember(&mut memory, loaded);
-        redo_log(&tables, &mut memory).map_err(|error| match error {
-            RedoError::Tables(error) => opened(error),
-            RedoError::Log(LogError::Newer(found)) => {
-                newer(i64::from(found), i64::from(log::VERSION))
-            }
-            RedoError::Log(LogError::Damaged(detail)) => damaged(detail),
-        })?;
+        if let Some(detail) = &damage {
+            record = Record::salvage(&disk, &settings);
+            tracing::error!(
+                detail,
+                "the record is damaged: what is intact of it is served, and nothing is written; \
+                 stop pixelboyd, and see `pixelboyd verify`"
+            );
+        }
+        let Record {
+            tables,
+            mut memory,
+            store,
+            gaps,
+        } = record?;
+        memory.refused = damage.is_some();
         let head = memory.head;
         memory.durable = head;
         let engine = Self {
@@ -83,28 +234,47 @@ impl Engine {
             group: Group::new(head),
             folds: AtomicU64::new(0),
             stuck: AtomicBool::new(false),
+            why_stuck: Mutex::default(),
+            checked: Arc::default(),
             compared: AtomicBool::new(false),
         };
-        let failed = |error: StoreError| match error {
-            StoreError::Io { what, source } => OpenError::Io {
-                what,
-                path: folder.clone(),
-                source,
-            },
-            other => damaged(other.to_string()),
+        let recovered = match damage {
+            Some(_) => engine.look(),
+            None => engine.recover(gaps),
         };
-        let suspects = engine.settle().map_err(failed)?;
-        engine.fold().map_err(failed)?;
-        engine.mark_suspects(&suspects).map_err(failed)?;
-        engine.memory().space.media = engine.tables.media_bytes().map_err(failed)?;
-        engine.check_parts();
-        engine
-            .clear_staging()
-            .map_err(io("clear the staging folder"))
-            .map_err(failed)?;
-        engine.prove().map_err(failed)?;
-
+        recovered.map_err(|error| failed(&folder, error))?;
         Ok(engine)
+    }
+
+    /// Brings the folder to where the record says that it is, and makes sure that all of it is on disk.
+    fn recover(&self, gaps: bool) -> Result<(), StoreError> {
+        let suspects = self.settle()?;
+        self.fold()?;
+        if gaps {
+            Tables::close_gaps(&self.tables.writer())?;
+        }
+        self.mark_suspects(&suspects)?;
+        self.memory().space.media = self.tables.media_bytes()?;
+        self.check_parts();
+        self.clear_staging()
+            .map_err(io("clear the staging folder"))?;
+        self.prove()?;
+        let durable = self.memory().durable;
+        self.disk.note_durable(durable);
+        Ok(())
+    }
+
+    /// Of a damaged record: takes the files as they are, and changes nothing. Each is compared before it is served.
+    fn look(&self) -> Result<(), StoreError> {
+        let media = self.tables.media_bytes()?;
+        let mut memory = self.memory();
+        memory.space.media = media;
+        for (path, _, state) in memory.overlay.files() {
+            if let Some(state) = state {
+                as_found(&self.disk, path, state, false).map_err(io("look at a stored file"))?;
+            }
+        }
+        Ok(())
     }
 
     /// Brings every file that the log names to where it ends up, and syncs it. Those that are not what they should be.
@@ -139,6 +309,20 @@ impl Engine {
             dirty.path(path);
         }
         dirty.sync(&self.disk).map_err(io("sync a stored file"))?;
+        // Only now, and from the disk: what an earlier sync failed on may still look right.
+        for (path, state) in &files {
+            let Some(state) = state.as_ref().filter(|_| !suspects.contains(path)) else {
+                continue;
+            };
+            let place = Place::Media(path.clone());
+            if state.row.size <= READ_BYTES
+                && checksum(&self.disk, &place).map_err(io("read a stored file"))?
+                    != state.row.crc32c
+            {
+                tracing::error!(%path, "a stored file is not what was stored; it will not be served");
+                suspects.push(path.clone());
+            }
+        }
         Ok(suspects)
     }
 
@@ -146,6 +330,7 @@ impl Engine {
     fn settle_file(&self, path: &MediaPath, state: &FileState) -> std::io::Result<Option<String>> {
         let disk = &*self.disk;
         let target = Place::Media(path.clone());
+        self.clear_way(path)?;
         let mut body = state.body.lock();
         match body.place.take() {
             // Where the name in `staging/` is gone, it was renamed before.
@@ -188,10 +373,22 @@ impl Engine {
                 state.row.size
             )));
         }
-        if found <= VERIFY_BYTES && checksum(disk, &target)? != state.row.crc32c {
-            return Ok(Some("its checksum is wrong".into()));
-        }
         Ok(None)
+    }
+
+    /// Moves what was put by hand where a stored file is to be.
+    fn clear_way(&self, path: &MediaPath) -> std::io::Result<()> {
+        while let Some(way) = self.disk.in_the_way(path) {
+            let to = self
+                .disk
+                .set_aside(&Path::new("media").join(way.as_str()))?;
+            tracing::warn!(
+                from = %format!("media/{way}"),
+                to = %to.display(),
+                "what was put by hand where a stored file is to be was moved aside"
+            );
+        }
+        Ok(())
     }
 
     fn mark_suspects(&self, suspects: &[MediaPath]) -> Result<(), StoreError> {
@@ -262,7 +459,7 @@ impl Engine {
 }
 
 /// Refuses a folder that has other things in it and no record.
-fn refuse_strangers(folder: &Path) -> Result<(), OpenError> {
+pub(super) fn refuse_strangers(folder: &Path) -> Result<(), OpenError> {
     match Disk::stranger(folder) {
         Ok(None) => Ok(()),
         Ok(Some(found)) => Err(OpenError::NotADataFolder {
@@ -276,7 +473,7 @@ fn refuse_strangers(folder: &Path) -> Result<(), OpenError> {
     }
 }
 
-fn held(folder: &Path, error: HoldError) -> OpenError {
+pub(super) fn held(folder: &Path, error: HoldError) -> OpenError {
     match error {
         HoldError::InUse => OpenError::InUse {
             folder: folder.to_owned(),
@@ -306,15 +503,18 @@ fn remember(memory: &mut Memory, loaded: Loaded) -> crate::StoreId {
 }
 
 /// Redoes the log in memory.
-fn redo_log(tables: &Tables, memory: &mut Memory) -> Result<(), RedoError> {
+fn redo_log(tables: &Tables, memory: &mut Memory, gaps: bool) -> Result<(), RedoError> {
     tables.read_log(|first, body| {
+        if gaps && first > memory.head {
+            memory.head = Position(first.0.saturating_sub(1));
+        }
         let expected = Position(memory.head.0 + 1);
         if first != expected {
             let detail = format!(
                 "log entry {} comes where {} is expected",
                 first.0, expected.0
             );
-            return Err(RedoError::Log(LogError::Damaged(detail)));
+            return Err(RedoError::Log(log::Damaged(detail)));
         }
         for changes in log::commits(first, &body).map_err(RedoError::Log)? {
             memory.head.0 += 1;
@@ -326,9 +526,55 @@ fn redo_log(tables: &Tables, memory: &mut Memory) -> Result<(), RedoError> {
     })
 }
 
+/// Takes a file of the log as it is, however far the plain file had followed: nothing is written. `is_last`: no later
+/// commit can have changed it.
+pub(crate) fn as_found(
+    disk: &Disk,
+    path: &MediaPath,
+    state: &FileState,
+    is_last: bool,
+) -> std::io::Result<()> {
+    let target = Place::Media(path.clone());
+    let mut body = state.body.lock();
+    match &body.place {
+        Some(from @ Place::Staging(_)) if disk.size(from)?.is_none() => {
+            body.place = Some(target.clone());
+        }
+        // All of its bytes are in the log, and are as good.
+        None if is_last || disk.size(&target)?.is_none() => return Ok(()),
+        // The plain file may be of a later commit that is lost.
+        None => {
+            body.waiting.clear();
+            body.on_disk = state.row.size;
+            body.place = Some(target.clone());
+        }
+        Some(_) => {}
+    }
+    let Some(place) = body.place.clone() else {
+        return Ok(());
+    };
+    // What was added later may have been written already, whole pieces or half of one.
+    let found = disk.size(&place)?.unwrap_or(0).min(state.row.size);
+    let mut written = found.saturating_sub(body.on_disk);
+    while written > 0
+        && let Some(piece) = body.waiting.pop_front()
+    {
+        let taken = usize::try_from(written)
+            .unwrap_or(usize::MAX)
+            .min(piece.len());
+        body.on_disk += taken as u64;
+        written -= taken as u64;
+        if let Some(rest) = piece.get(taken..).filter(|rest| !rest.is_empty()) {
+            body.waiting.push_front(rest.into());
+        }
+    }
+    Ok(())
+}
+
 fn checksum(disk: &Disk, place: &Place) -> std::io::Result<u32> {
     use std::io::Read;
     let mut file = disk.open(place)?;
+    crate::disk::forget_cached(&file);
     let mut buffer = vec![0; 128 << 10];
     let mut crc = 0;
     loop {

@@ -57,18 +57,15 @@ impl Engine {
         }
         // What came in between is made durable too; what comes after is refused.
         self.flush();
-        self.fold()
+        self.fold()?;
+        self.tables.close()
     }
 
     /// Plain files that could not follow the record try again.
     fn catch_up(&self) {
         let mut plain = self.plain();
-        if plain.is_stuck()
-            && let Err(error) = plain.retry(&self.disk)
-        {
-            tracing::warn!(%error, "plain files still cannot follow the record");
-        }
-        self.stuck.store(plain.is_stuck(), Ordering::Release);
+        plain.retry(&self.disk);
+        self.note_stuck(&plain);
     }
 
     /// Old records and uploads go.

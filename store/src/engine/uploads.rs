@@ -69,12 +69,9 @@ impl Engine {
         let mut upload = Upload::new(self.clone(), name, part.clone(), announced, known);
         has_room?;
         if !upload.is_live() {
-            let live = self
-                .verify_part(&part, durable, runs)
-                .map_err(|source| StoreError::Io {
-                    what: "read what came of an upload earlier",
-                    source,
-                })?;
+            let live = self.verify_part(&part, durable, runs).map_err(|source| {
+                StoreError::of_io("read what came of an upload earlier", source)
+            })?;
             upload.go_on(live);
         }
         Ok(UploadState::Open(upload))
@@ -98,10 +95,7 @@ impl Engine {
                 Stage::Busy | Stage::Resting(_) => return Err(UploadError::NotReady { number }),
             }
         };
-        let failed = |source| StoreError::Io {
-            what: "open an upload",
-            source,
-        };
+        let failed = |source| StoreError::of_io("open an upload", source);
         let file = self
             .disk
             .open(&Place::Staging(part.clone()))

@@ -6,9 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::checked::Needs;
 use super::{Engine, io};
-use crate::blob::{Blob, Bytes};
-use crate::body::BodyError;
+use crate::blob::{Blob, Bytes, Check};
+use crate::body::{BodyError, Stamp};
+use crate::change::FileRow;
 use crate::disk::Place;
 use crate::staging::StagedFile;
 use crate::view::{FileState, Found, View};
@@ -27,6 +29,17 @@ impl Engine {
                 return Ok(found);
             }
         }
+    }
+
+    /// The check of a stored file that was not read since it looks as it does.
+    fn check(&self, path: &MediaPath, row: &FileRow, stamp: Stamp) -> Check {
+        let (checked, path, size) = (self.checked.clone(), path.clone(), row.size);
+        Check::new(row.crc32c, move |right| {
+            if !right {
+                tracing::error!(%path, size, "a stored file is not what was stored; it is not served: `pixelboyd verify` tells what can be done");
+            }
+            checked.found(&path, stamp, right);
+        })
     }
 
     /// A new staged file, unless writes are refused.
@@ -110,23 +123,23 @@ impl View for Engine {
                 detail,
             })
         };
-        if state.suspect {
-            return changed("its checksum is wrong".into());
-        }
         let row = &state.row;
         match state.body.open(&self.disk, row.size) {
-            Ok(content) => Ok(Some(Blob::of(
-                row.size,
-                content,
-                row.sha256,
-                Some(row.crc32c),
-            ))),
+            Ok((content, stamp)) => {
+                let check = match stamp {
+                    Some(stamp) => match self.checked.needs(path, row, stamp) {
+                        Needs::Nothing if !state.suspect => None,
+                        Needs::Nothing | Needs::Check => Some(self.check(path, row, stamp)),
+                        Needs::Refusal => return changed("its checksum is wrong".into()),
+                    },
+                    None => None,
+                };
+                let (sha256, crc32c) = (row.sha256, row.crc32c);
+                Ok(Some(Blob::stored(row.size, content, sha256, crc32c, check)))
+            }
             Err(BodyError::Gone) => Ok(None),
             Err(BodyError::Changed(detail)) => changed(detail),
-            Err(BodyError::Io(source)) => Err(StoreError::Io {
-                what: "open a stored file",
-                source,
-            }),
+            Err(BodyError::Io(source)) => Err(StoreError::of_io("open a stored file", source)),
         }
     }
 

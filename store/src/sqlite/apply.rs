@@ -20,8 +20,8 @@ pub(super) fn apply(
     let at = bits(position.0);
     match change {
         Change::File { path, row, redo: _ } => run(
-            "INSERT OR REPLACE INTO file (path, position, size, kind, properties, modified_ms, sha256, crc32c)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT OR REPLACE INTO file (path, position, size, kind, properties, modified_ms, sha256, crc32c, suspect, crc)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, row_crc(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0))",
             params![
                 path,
                 at,
@@ -35,7 +35,8 @@ pub(super) fn apply(
         ),
         Change::NoFile { path } => run("DELETE FROM file WHERE path = ?1", params![path]),
         Change::Kv { namespace, key, value: Some(value) } => run(
-            "INSERT OR REPLACE INTO kv (namespace, key, position, value) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO kv (namespace, key, position, value, crc)
+             VALUES (?1, ?2, ?3, ?4, row_crc(?1, ?2, ?3, ?4))",
             params![namespace, key, at, &value[..]],
         ),
         Change::Kv { namespace, key, value: None } => {
@@ -43,25 +44,31 @@ pub(super) fn apply(
         }
         Change::Ran { client, number, digest, reply } => {
             run(
-                "INSERT INTO client (client, executed_through, used_ms) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (client) DO UPDATE SET executed_through = ?2, used_ms = ?3",
+                "INSERT INTO client (client, executed_through, confirmed_through, confirmed_also, used_ms, crc)
+                 VALUES (?1, ?2, 0, NULL, ?3, row_crc(?1, ?2, 0, NULL, ?3))
+                 ON CONFLICT (client) DO UPDATE SET executed_through = ?2, used_ms = ?3,
+                 crc = row_crc(client, ?2, confirmed_through, confirmed_also, ?3)",
                 params![client.0, bits(*number), bits(uptime_ms)],
             )?;
             run(
-                "INSERT OR REPLACE INTO reply (client, number, position, digest, reply) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO reply (client, number, position, digest, reply, crc)
+                 VALUES (?1, ?2, ?3, ?4, ?5, row_crc(?1, ?2, ?3, ?4, ?5))",
                 params![client.0, bits(*number), at, digest.0, reply],
             )
         }
         Change::Answer { client, number, reply } => run(
-            "UPDATE reply SET reply = ?3, position = ?4 WHERE client = ?1 AND number = ?2",
+            "UPDATE reply SET reply = ?3, position = ?4, crc = row_crc(client, number, ?4, digest, ?3)
+             WHERE client = ?1 AND number = ?2",
             params![client.0, bits(*number), reply, at],
         ),
         Change::Upload { client, number, row } => run(
-            "INSERT OR REPLACE INTO upload (client, number, row) VALUES (?1, ?2, ?3)",
+            "INSERT OR REPLACE INTO upload (client, number, consumed_by, row, crc)
+             VALUES (?1, ?2, NULL, ?3, row_crc(?1, ?2, NULL, ?3))",
             params![client.0, bits(*number), rows::upload(row)?],
         ),
         Change::UploadConsumed { client, number, by } => run(
-            "UPDATE upload SET consumed_by = ?3 WHERE client = ?1 AND number = ?2",
+            "UPDATE upload SET consumed_by = ?3, crc = row_crc(client, number, ?3, row)
+             WHERE client = ?1 AND number = ?2",
             params![client.0, bits(*number), bits(*by)],
         ),
         Change::NoUpload { client, number } => {

@@ -4,13 +4,14 @@
 //! Not here: what a commit is. An error is SQLite's own; who called knows what it means.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 use super::rows::{self, bits, number};
-use super::{apply, schema};
+use super::{apply, fault, schema};
 use crate::blob::Bytes;
 use crate::change::{FileRow, UploadRow};
 use crate::memory::{Client, Kept};
@@ -21,6 +22,8 @@ pub(crate) struct Tables {
     path: PathBuf,
     writer: Mutex<Connection>,
     readers: Mutex<Vec<Connection>>,
+    /// Readers are not kept, so that the last one takes SQLite's own files with it.
+    closed: AtomicBool,
 }
 
 /// Why the tables can't be opened.
@@ -28,13 +31,21 @@ pub(crate) struct Tables {
 pub(crate) enum TablesError {
     /// From a newer format than is known.
     Newer { found: i64, known: i64 },
-    /// Not ours, or not readable.
+    /// Another program's database.
+    Foreign,
+    /// Not readable, or not what was written.
     Damaged(String),
+    /// The disk is full, read-only, or failed.
+    Failed(String),
 }
 
 impl From<rusqlite::Error> for TablesError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Damaged(error.to_string())
+        if fault::is_damage(&error) {
+            Self::Damaged(fault::describe(&error))
+        } else {
+            Self::Failed(error.to_string())
+        }
     }
 }
 
@@ -45,6 +56,8 @@ pub(crate) struct Loaded {
     pub(crate) position: Position,
     pub(crate) uptime_ms: u64,
     pub(crate) dropped_records: bool,
+    /// The log may lack entries.
+    pub(crate) gaps: bool,
     pub(crate) clients: Vec<(ClientId, Client)>,
     pub(crate) uploads: Vec<(ClientId, u64, UploadRow, Option<u64>)>,
 }
@@ -61,14 +74,27 @@ pub(crate) struct FoldMarks {
 const FOLD_ENTRIES: usize = 256;
 
 impl Tables {
-    /// Opens the database, and makes it where there is none.
-    pub(crate) fn open(path: &Path) -> Result<Self, TablesError> {
-        let writer = connect(path)?;
+    /// Opens the database. `may_make`: makes it where there is none, or an empty one; otherwise that is damage.
+    pub(crate) fn open(path: &Path, may_make: bool) -> Result<Self, TablesError> {
+        if !may_make && !path.exists() {
+            return Err(TablesError::Damaged("record.sqlite is gone".into()));
+        }
+        let mut writer = unprepared(path)?;
         let application: i64 = writer.query_row("PRAGMA application_id", [], |row| row.get(0))?;
         let format: i64 = writer.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        if matches!(application, 0 | schema::APPLICATION) {
+            prepare(&writer)?;
+        }
         match (application, format) {
-            (0, 0) => make(&writer)?,
+            (0, 0) if may_make => make(&writer)?,
+            (0, 0) => return Err(TablesError::Damaged("record.sqlite is empty".into())),
             (schema::APPLICATION, schema::FORMAT) => {}
+            (schema::APPLICATION, 1) => {
+                let step = writer.transaction()?;
+                step.execute_batch(&schema::from_1())?;
+                step.pragma_update(None, "user_version", schema::FORMAT)?;
+                step.commit()?;
+            }
             (schema::APPLICATION, newer) if newer > schema::FORMAT => {
                 return Err(TablesError::Newer {
                     found: newer,
@@ -76,16 +102,69 @@ impl Tables {
                 });
             }
             _ => {
-                return Err(TablesError::Damaged(
-                    "it is another program's database".into(),
-                ));
+                let ours = "SELECT count(*) = 2 FROM sqlite_schema WHERE name IN ('meta', 'log')";
+                return Err(if writer.query_row(ours, [], |row| row.get(0))? {
+                    TablesError::Damaged("its format is not known".into())
+                } else {
+                    TablesError::Foreign
+                });
             }
         }
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             readers: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
         })
+    }
+
+    /// Reads all of it, pages and rows' checksums, up to a size; none: whatever its size. *Blocking*.
+    pub(crate) fn examine(&self, most_bytes: Option<u64>) -> Result<(), TablesError> {
+        let tables = self.writer();
+        let pragma = |name: &str| -> rusqlite::Result<i64> {
+            tables.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+        };
+        let bytes = pragma("page_count")?.saturating_mul(pragma("page_size")?);
+        if most_bytes.is_some_and(|most| bytes.cast_unsigned() > most) {
+            return Ok(());
+        }
+        let found: String = tables.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(TablesError::Damaged(found));
+        }
+        for (table, columns) in schema::CHECKED {
+            let wrong: i64 = tables.query_row(
+                &format!("SELECT count(*) FROM {table} WHERE crc IS NOT row_crc({columns})"),
+                [],
+                |row| row.get(0),
+            )?;
+            if wrong > 0 {
+                return Err(TablesError::Damaged(format!(
+                    "the checksums of {wrong} rows of the table {table} are wrong"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends it, with all of it in the one file. Reads go on. *Blocking*.
+    pub(crate) fn close(&self) -> Result<(), StoreError> {
+        let failed = |error: rusqlite::Error| fault::store_error("close", &error);
+        self.closed.store(true, Ordering::Release);
+        self.readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+        let mut writer = self.writer();
+        writer
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(failed)?;
+        writer
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map_err(failed)?;
+        // Closing is what removes SQLite's own files; nothing is written here any more.
+        *writer = Connection::open_in_memory().map_err(failed)?;
+        Ok(())
     }
 
     /// The connection that writes. *Blocking* while another has it.
@@ -107,10 +186,7 @@ impl Tables {
         what: &'static str,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let failed = |error: rusqlite::Error| StoreError::Database {
-            what,
-            reason: error.to_string(),
-        };
+        let failed = |error: rusqlite::Error| fault::store_error(what, &error);
         let spare = self
             .readers
             .lock()
@@ -121,10 +197,14 @@ impl Tables {
             None => connect(&self.path).map_err(failed)?,
         };
         let found = query(&reader).map_err(failed);
-        self.readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(reader);
+        if self.closed.load(Ordering::Acquire) {
+            let _ = reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
+        } else {
+            self.readers
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(reader);
+        }
         found
     }
 
@@ -138,8 +218,12 @@ impl Tables {
             Ok::<_, rusqlite::Error>(value.map_or(0, u64::from_le_bytes))
         };
         let mut clients: Vec<(ClientId, Client)> = tables
-            .prepare("SELECT client, executed_through, confirmed_through, confirmed_also, used_ms FROM client")?
+            .prepare(
+                "SELECT client, executed_through, confirmed_through, confirmed_also, used_ms,
+                 crc IS row_crc(client, executed_through, confirmed_through, confirmed_also, used_ms) FROM client",
+            )?
             .query_map([], |row| {
+                rows::check(row, 5)?;
                 let also: Option<Vec<u64>> = match row.get_ref(3)? {
                     rusqlite::types::ValueRef::Null => None,
                     _ => Some(rows::decode(row, 3)?),
@@ -157,8 +241,12 @@ impl Tables {
             .collect::<rusqlite::Result<_>>()?;
         for (id, client) in &mut clients {
             let mut kept = tables
-                .prepare_cached("SELECT number, digest, position FROM reply WHERE client = ?1")?;
+                .prepare_cached(
+                    "SELECT number, digest, position, crc IS row_crc(client, number, position, digest, reply)
+                     FROM reply WHERE client = ?1",
+                )?;
             let kept = kept.query_map([id.0], |row| {
+                rows::check(row, 3)?;
                 Ok((
                     number(row, 0)?,
                     Kept {
@@ -170,8 +258,11 @@ impl Tables {
             client.kept = kept.collect::<rusqlite::Result<_>>()?;
         }
         let uploads = tables
-            .prepare("SELECT client, number, row, consumed_by FROM upload")?
+            .prepare(
+                "SELECT client, number, row, consumed_by, crc IS row_crc(client, number, consumed_by, row) FROM upload",
+            )?
             .query_map([], |row| {
+                rows::check(row, 4)?;
                 let by = row.get::<_, Option<i64>>(3)?.map(i64::cast_unsigned);
                 Ok((
                     rows::client(row, 0)?,
@@ -186,6 +277,7 @@ impl Tables {
             position: Position(counter(rows::POSITION)?),
             uptime_ms: counter(rows::UPTIME)?,
             dropped_records: rows::meta(&tables, rows::DROPPED)?.is_some(),
+            gaps: rows::meta(&tables, rows::GAPS)?.is_some(),
             clients,
             uploads,
         })
@@ -265,9 +357,15 @@ impl Tables {
                     Some(rows::encode(&also)?)
                 };
                 fold.prepare_cached(
-                    "UPDATE client SET confirmed_through = ?2, confirmed_also = ?3, used_ms = ?4 WHERE client = ?1",
+                    "UPDATE client SET confirmed_through = ?2, confirmed_also = ?3, used_ms = ?4,
+                     crc = row_crc(client, executed_through, ?2, ?3, ?4) WHERE client = ?1",
                 )?
-                .execute(params![id.0, bits(client.confirmed_through), also, bits(client.used_ms)])?;
+                .execute(params![
+                    id.0,
+                    bits(client.confirmed_through),
+                    also,
+                    bits(client.used_ms)
+                ])?;
             }
             for (client, of) in &marks.confirmed {
                 fold.prepare_cached("DELETE FROM reply WHERE client = ?1 AND number = ?2")?
@@ -281,14 +379,18 @@ impl Tables {
         })
     }
 
+    /// The log is in the tables: from now on none of its entries may be missing. *Blocking*.
+    pub(crate) fn close_gaps(writer: &Connection) -> Result<(), StoreError> {
+        writer
+            .execute("DELETE FROM meta WHERE name = ?1", [rows::GAPS])
+            .map(|_| ())
+            .map_err(|error| fault::store_error("write", &error))
+    }
+
     /// Everything that was written before is on disk afterwards, whoever wrote it. *Blocking*.
     pub(crate) fn sync(writer: &Connection, uptime_ms: u64) -> Result<(), StoreError> {
-        rows::set_meta(writer, rows::UPTIME, &uptime_ms.to_le_bytes()).map_err(|error| {
-            StoreError::Database {
-                what: "sync",
-                reason: error.to_string(),
-            }
-        })
+        rows::set_meta(writer, rows::UPTIME, &uptime_ms.to_le_bytes())
+            .map_err(|error| fault::store_error("sync", &error))
     }
 
     /// These files are not served until they are stored again. *Blocking*.
@@ -298,12 +400,12 @@ impl Tables {
     ) -> Result<(), StoreError> {
         for path in suspects {
             writer
-                .prepare_cached("UPDATE file SET suspect = 1 WHERE path = ?1")
+                .prepare_cached(
+                    "UPDATE file SET suspect = 1,
+                     crc = row_crc(path, position, size, kind, properties, modified_ms, sha256, crc32c, 1) WHERE path = ?1",
+                )
                 .and_then(|mut mark| mark.execute([path.as_str()]))
-                .map_err(|error| StoreError::Database {
-                    what: "mark a file in",
-                    reason: error.to_string(),
-                })?;
+                .map_err(|error| fault::store_error("mark a file in", &error))?;
         }
         Ok(())
     }
@@ -379,8 +481,12 @@ impl Tables {
     ) -> Result<Option<(Position, Bytes)>, StoreError> {
         self.read("read", |tables| {
             tables
-                .prepare_cached("SELECT position, value FROM kv WHERE namespace = ?1 AND key = ?2")?
+                .prepare_cached(
+                    "SELECT position, value, crc IS row_crc(namespace, key, position, value)
+                     FROM kv WHERE namespace = ?1 AND key = ?2",
+                )?
                 .query_row(params![namespace, key], |row| {
+                    rows::check(row, 2)?;
                     Ok((
                         Position(number(row, 0)?),
                         Bytes::from(row.get_ref(1)?.as_blob()?),
@@ -410,8 +516,12 @@ impl Tables {
     pub(crate) fn reply(&self, operation: OperationId) -> Result<Option<Vec<u8>>, StoreError> {
         self.read("read", |tables| {
             tables
-                .prepare_cached("SELECT reply FROM reply WHERE client = ?1 AND number = ?2")?
+                .prepare_cached(
+                    "SELECT reply, crc IS row_crc(client, number, position, digest, reply)
+                     FROM reply WHERE client = ?1 AND number = ?2",
+                )?
                 .query_row(params![operation.client.0, bits(operation.number)], |row| {
+                    rows::check(row, 1)?;
                     row.get(0)
                 })
                 .optional()
@@ -426,22 +536,33 @@ fn most(rows: usize) -> i64 {
 
 /// A connection as all of them are: WAL, every commit synced, no work left to do when it closes.
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = unprepared(path)?;
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+/// A connection that has changed nothing yet.
+fn unprepared(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(64);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(64);
+    rows::add_row_crc(connection)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -2048;",
-    )?;
-    Ok(connection)
+    )
 }
 
 fn make(writer: &Connection) -> Result<(), TablesError> {
     let mut store = [0; 16];
-    getrandom::fill(&mut store).map_err(|error| TablesError::Damaged(error.to_string()))?;
+    getrandom::fill(&mut store).map_err(|error| TablesError::Failed(error.to_string()))?;
     let new = writer.unchecked_transaction()?;
     new.execute_batch(schema::TABLES)?;
     rows::set_meta(&new, rows::STORE, &store)?;

@@ -39,48 +39,58 @@ fn a_newer_format_is_refused_in_one_sentence() {
     let folder = Folder::new();
     drop(folder.open());
     let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
-    tables.pragma_update(None, "user_version", 2).unwrap();
+    tables.pragma_update(None, "user_version", 3).unwrap();
     drop(tables);
     match SqliteStore::open(folder.settings()).unwrap_err() {
         error @ OpenError::Newer {
-            found: 2, known: 1, ..
+            found: 3, known: 2, ..
         } => assert!(error.to_string().contains("install a newer one")),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn another_programs_database_and_a_damaged_log_are_refused() {
+fn another_programs_database_is_refused_and_left_alone() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.data("")).unwrap();
+    let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
+    tables
+        .execute_batch("CREATE TABLE bookmarks (url TEXT); PRAGMA application_id = 7;")
+        .unwrap();
+    drop(tables);
+    let before = std::fs::read(folder.data("record.sqlite")).unwrap();
+    let refused = SqliteStore::open(folder.settings()).unwrap_err();
+    assert!(
+        matches!(refused, OpenError::NotADataFolder { .. }),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("another program"), "{refused}");
+    assert!(before == std::fs::read(folder.data("record.sqlite")).unwrap());
+}
+
+#[test]
+fn a_damaged_log_is_served_as_far_as_it_is_intact_and_nothing_is_written() {
     let folder = Folder::new();
     let store = folder.open();
     append(&store, "a", b"x");
+    append(&store, "b", b"y");
     drop(store);
     let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
     tables
-        .execute("UPDATE log SET body = CAST(body || x'00' AS BLOB)", [])
-        .unwrap();
-    drop(tables);
-    let refused = SqliteStore::open(folder.settings()).unwrap_err();
-    assert!(refused.to_string().contains("checksum"), "{refused}");
-    let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
-    tables
         .execute(
-            "UPDATE log SET body = CAST(x'63' || substr(body, 2) AS BLOB)",
+            "UPDATE log SET body = CAST(body || x'00' AS BLOB) WHERE position = 1",
             [],
         )
         .unwrap();
     drop(tables);
+    let store = folder.open();
+    assert_eq!(read(&store, "a"), None);
+    assert_eq!(read(&store, "b").unwrap(), b"y");
     assert!(matches!(
-        SqliteStore::open(folder.settings()),
-        Err(OpenError::Newer { found: 99, .. })
+        commit(&store, None, |t| stage_append(t, "a", b"x")),
+        Err(crate::CommitError::ReadOnly)
     ));
-    let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
-    tables.pragma_update(None, "application_id", 7).unwrap();
-    drop(tables);
-    assert!(matches!(
-        SqliteStore::open(folder.settings()),
-        Err(OpenError::Damaged { .. })
-    ));
+    assert!(store.tend(std::time::Duration::from_secs(100)).is_ok());
 }
 
 #[test]

@@ -89,10 +89,7 @@ impl DraftFile {
         kind: String,
         properties: Vec<(String, String)>,
     ) -> Result<Self, StoreError> {
-        let read = |source| StoreError::Io {
-            what: "read bytes to store",
-            source,
-        };
+        let read = |source| StoreError::of_io("read bytes to store", source);
         let (content, sha256) = match transaction.claim(blob) {
             Some(claim) => (
                 DraftContent::Staged {
@@ -172,10 +169,9 @@ impl DraftFile {
             return Ok(());
         }
         transaction.view().check_room(blob.len())?;
-        let bytes = blob.load().map_err(|source| StoreError::Io {
-            what: "read bytes to store",
-            source,
-        })?;
+        let bytes = blob
+            .load()
+            .map_err(|source| StoreError::of_io("read bytes to store", source))?;
         transaction.staged().staged_bytes += blob.len();
         self.size += blob.len();
         self.crc32c = crc32c::crc32c_append(self.crc32c, &bytes);
@@ -258,21 +254,19 @@ impl DraftFile {
             DraftContent::Stored { blob, .. }
             | DraftContent::Moved { blob, .. }
             | DraftContent::Staged { blob, .. } => blob.clone(),
-            DraftContent::Memory(bytes) => Blob::of(
+            DraftContent::Memory(bytes) => Blob::stored(
                 self.size,
                 crate::blob::Content::Memory(bytes.clone()),
                 self.sha256,
-                Some(self.crc32c),
+                self.crc32c,
+                None,
             ),
         };
         if self.tail.is_empty() {
             return Ok(base);
         }
         base.longer(&self.tail, self.crc32c)
-            .map_err(|source| StoreError::Io {
-                what: "open a stored file",
-                source,
-            })
+            .map_err(|source| StoreError::of_io("open a stored file", source))
     }
 }
 
@@ -286,10 +280,7 @@ pub(crate) fn now_ms() -> u64 {
 
 /// Writes what `from` holds from `offset` on.
 fn copy(from: &Blob, offset: u64, into: &mut StagedWriter) -> Result<(), StoreError> {
-    let read = |source: io::Error| StoreError::Io {
-        what: "read stored bytes",
-        source,
-    };
+    let read = |source: io::Error| StoreError::of_io("read stored bytes", source);
     if offset == 0
         && let Some(bytes) = from.memory()
     {
