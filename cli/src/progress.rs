@@ -17,6 +17,7 @@ pub(crate) struct Progress {
     began: Instant,
     bar: Option<ProgressBar>,
     is_watched: bool,
+    done: u64,
 }
 
 impl Progress {
@@ -26,11 +27,18 @@ impl Progress {
             began: Instant::now(),
             bar: None,
             is_watched: output::is_watched() && !json,
+            done: 0,
         }
+    }
+
+    /// How many bytes are through.
+    pub(crate) fn done(&self) -> u64 {
+        self.done
     }
 
     /// So many bytes are through.
     pub(crate) fn update(&mut self, done: u64, total: u64) {
+        self.done = done;
         if self.bar.is_none() && self.is_watched && self.began.elapsed() >= AFTER && done < total {
             let bar = ProgressBar::new(total).with_prefix(self.name.clone());
             if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {

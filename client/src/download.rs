@@ -69,6 +69,27 @@ impl<'a> Download<'a> {
         self.position += bytes.len() as u64;
     }
 
+    /// What is fetched.
+    #[must_use]
+    pub fn blob(&self) -> Blob {
+        self.blob
+    }
+
+    /// Goes on with the same bytes under the name that a later reply gave them, where they are the same as far as is announced;
+    /// for use after `blob-gone`. At the end the SHA-256 tells.
+    #[must_use]
+    pub fn goes_on_with(&mut self, blob: Blob) -> bool {
+        let is_same = blob.length == self.blob.length
+            && (blob.sha256 == self.blob.sha256
+                || blob.sha256.is_none()
+                || self.blob.sha256.is_none());
+        if is_same {
+            self.blob.id = blob.id;
+            self.lane = None;
+        }
+        is_same
+    }
+
     /// The next bytes; none when all have come and their SHA-256 is right.
     ///
     /// # Errors

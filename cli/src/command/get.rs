@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pixelboy_client::{Error, Reply, Source, Value};
+use pixelboy_client::{Blob, Client, Code, Download, Error, Reply, Source, Value};
 use serde_json::json;
 
 use super::with_client;
@@ -42,18 +42,10 @@ impl Get {
                 .await?;
             let sha256 = sha256(&reply);
             let mut progress = Progress::new(&self.name, settings.json);
-            let mut update = |done, total| progress.update(done, total);
             let length = match reply.values.into_iter().next().unwrap_or_default() {
-                Value::Blob(blob) if to_stdout => {
-                    let mut download = client.download(blob);
-                    while let Some(chunk) = download.chunk().await? {
-                        write(&chunk)?;
-                        update(download.position(), download.length());
-                    }
-                    blob.length
-                }
                 Value::Blob(blob) => {
-                    client.download(blob).save(&target, &mut update).await?;
+                    let target = (!to_stdout).then_some(target.as_path());
+                    fetch(client, &self.name, blob, target, &mut progress).await?;
                     blob.length
                 }
                 Value::Bytes(bytes) => whole(bytes, sha256.as_deref(), &target, to_stdout)?,
@@ -84,6 +76,53 @@ impl Get {
             ))?),
         }
     }
+}
+
+/// All bytes to a file, or to standard output. Where the device does not hold them any more, as after a restart, it is asked again,
+/// and the same bytes go on.
+async fn fetch(
+    client: &Client,
+    name: &str,
+    blob: Blob,
+    target: Option<&Path>,
+    progress: &mut Progress,
+) -> Result<(), Trouble> {
+    let mut download = client.download(blob);
+    let mut position = None;
+    loop {
+        let fetched = match target {
+            Some(target) => {
+                let mut update = |done, total| progress.update(done, total);
+                let fresh = client.download(download.blob());
+                fresh.save(target, &mut update).await.map_err(Trouble::from)
+            }
+            None => to_stdout(&mut download, progress).await,
+        };
+        let gone = match fetched {
+            Err(Trouble::Device(Error::Failed(failure))) if failure.code == Code::BlobGone => {
+                failure
+            }
+            other => return other,
+        };
+        let reply = client.call("get", [name.into()], [], None).await?;
+        let goes_on = match reply.value() {
+            Value::Blob(blob) => download.goes_on_with(*blob),
+            _ => false,
+        };
+        // Gone again without a byte in between: asking once more would not end.
+        if !goes_on || position == Some(progress.done()) {
+            return Err(Error::Failed(gone).into());
+        }
+        position = Some(progress.done());
+    }
+}
+
+async fn to_stdout(download: &mut Download<'_>, progress: &mut Progress) -> Result<(), Trouble> {
+    while let Some(chunk) = download.chunk().await? {
+        write(&chunk)?;
+        progress.update(download.position(), download.length());
+    }
+    Ok(())
 }
 
 fn own_name(name: &str) -> Result<PathBuf, Trouble> {

@@ -38,6 +38,8 @@ impl Driver {
                     raw.decode().map(|frame| take(frame, bytes))
                 }
             };
+            // The device does more than greet.
+            self.backoff.worked();
             match taken {
                 Ok(Taken::None) => {}
                 Ok(Taken::Data(transfer, told)) => self.route(transfer, told),

@@ -134,6 +134,19 @@ def test_a_device_that_went_away_is_an_error_in_time_and_says_that_nothing_was_s
     assert pb.call("ss", "a", "2", timeout=10).stored == 1
 
 
+def test_a_device_that_takes_bytes_and_says_nothing_is_given_up_and_the_call_is_done_once(
+    host: FakeHost, connect: Callable[..., PixelBoy]
+) -> None:
+    host.limits = {12: 50}  # milliseconds between pings
+    pb = connect()
+    pb.ss("a", "1")
+    host.intercept = lambda peer, frame: peer.index == 0
+    assert pb.ss("a", "2").stored == 2
+    assert host.files["a"] == b"12"
+    assert len(host.frames(frames.Hello)) == 2
+    assert host.frames(frames.Close)[-1].code == frames.SILENT
+
+
 def test_closing_does_not_wait_for_ever(host: FakeHost, connect: Callable[..., PixelBoy]) -> None:
     pb = connect(timeout=0.3)
     host.intercept = lambda peer, frame: True
