@@ -41,6 +41,8 @@ pub(crate) struct Services {
     pub(crate) audio: pixelboy_audio::Audio,
     /// Clients present.
     pub(crate) audience: client::Audience,
+    /// Operations that answer later.
+    pub(crate) waits: Arc<dyn call::Waits>,
     /// What plugins are told.
     pub(crate) errands: errand::Errands,
 }

@@ -8,6 +8,7 @@ pub(crate) mod board;
 pub(crate) mod errands;
 pub(crate) mod host_ops;
 pub(crate) mod lane;
+pub(crate) mod later;
 pub(crate) mod operation;
 pub(crate) mod outbox;
 pub(crate) mod presence;
@@ -27,6 +28,8 @@ pub(crate) struct Dispatch {
     pub(crate) services: Arc<Services>,
     /// The opcode table as it is now.
     pub(crate) board: board::Board,
+    /// Operations that answer later.
+    pub(crate) put_off: Arc<later::PutOff>,
     pub(crate) settings: SessionSettings,
     pub(crate) started: std::time::Instant,
 }

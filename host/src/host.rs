@@ -20,6 +20,7 @@ use crate::config::{Args, Settings};
 use crate::dispatch::board::{Board, Table};
 use crate::dispatch::errands;
 use crate::dispatch::lane::Lines;
+use crate::dispatch::later::PutOff;
 use crate::dispatch::registry::Registry;
 use crate::dispatch::{Dispatch, SessionSettings};
 use crate::net;
@@ -85,18 +86,21 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
             .map_err(|error| StartError::Other("set the audio up", error))?,
     );
     let (errands, waiting_errands) = Errands::new();
+    let put_off = Arc::new(PutOff::default());
     let services = Arc::new(Services {
         store: store.clone(),
         device: Device::new(f64::from(settings.audio.volume)),
         display: Display::start(&settings.display),
         audio,
         audience: crate::capability::client::Audience::default(),
+        waits: put_off.clone(),
         errands,
     });
     let board = Board::new(Table::new([]).map_err(failed("make the opcode table"))?);
     let dispatch = Arc::new(Dispatch {
         services: services.clone(),
         board,
+        put_off: put_off.clone(),
         settings: SessionSettings {
             receive_timeout: Duration::from_secs_f64(settings.host.receive_timeout_s),
             grace: Duration::from_secs_f64(settings.host.session_grace_s),
@@ -112,6 +116,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         cache,
         services.clone(),
         lines.clone(),
+        put_off,
         settings.host.plugins.clone(),
     );
     let watch = Watch::start(&settings.host.plugins, &args.config);

@@ -13,13 +13,23 @@ use crate::plugin::contract::pixelboy::plugin::{calls, types};
 )]
 pub struct Call;
 
+/// Who knows which operations answer later.
+pub(crate) trait Waits: Send + Sync {
+    /// Whether an operation that this plugin put off waits under the token.
+    fn waits(&self, token: u64, plugin: &str) -> bool;
+}
+
 impl calls::Host for Guest {
     fn complete(
         &mut self,
         token: u64,
-        _: Result<types::Values, types::Failure>,
+        reply: Result<types::Values, types::Failure>,
     ) -> wasmtime::Result<Result<(), types::Failure>> {
-        Ok(Err(failure::not_found(format!("nobody waits for {token}"))))
+        let waits = self.services.waits.waits(token, &self.identity.name);
+        if !waits || self.work.completed.iter().any(|(done, _)| *done == token) {
+            return Ok(Err(failure::not_found(format!("nobody waits for {token}"))));
+        }
+        Ok(self.work.complete(token, reply))
     }
 }
 

@@ -7,7 +7,7 @@ use pixelboy_store::Transaction;
 
 use super::effect::Effect;
 use super::failure;
-use crate::plugin::contract::pixelboy::plugin::types::Failure;
+use crate::plugin::contract::pixelboy::plugin::types::{Failure, Node, Values};
 
 /// Where an operation came from.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +27,8 @@ pub(crate) struct Work {
     pub(crate) transaction: Option<Transaction>,
     /// Staged effects, in the order asked for.
     pub(crate) effects: Vec<Effect>,
+    /// Answers to operations that were put off, by their tokens.
+    pub(crate) completed: Vec<(u64, Result<Values, Failure>)>,
     /// Who asked.
     pub(crate) caller: Caller,
     /// Until when the client waits.
@@ -54,6 +56,7 @@ impl Work {
         Self {
             transaction: Some(transaction),
             effects: Vec::new(),
+            completed: Vec::new(),
             caller,
             deadline,
             now_ms: None,
@@ -72,6 +75,24 @@ impl Work {
         }
         self.hold(effect.staged_bytes())?;
         self.effects.push(effect);
+        Ok(())
+    }
+
+    /// Stages an answer.
+    pub(crate) fn complete(
+        &mut self,
+        token: u64,
+        reply: Result<Values, Failure>,
+    ) -> Result<(), Failure> {
+        if self.completed.len() >= MAX_EFFECTS {
+            return Err(failure::too_large(format!(
+                "an operation may complete {MAX_EFFECTS} others"
+            )));
+        }
+        if let Ok(values) = &reply {
+            self.hold(values.nodes.iter().map(node_bytes).sum())?;
+        }
+        self.completed.push((token, reply));
         Ok(())
     }
 
@@ -115,6 +136,18 @@ impl Work {
             wasmtime::Error::msg("host functions are not to be called in `describe`")
         })
     }
+}
+
+/// About what a node takes in memory.
+fn node_bytes(node: &Node) -> usize {
+    size_of::<Node>()
+        + match node {
+            Node::Text(text) => text.len(),
+            Node::Bytes(bytes) => bytes.len(),
+            Node::List(items) => size_of_val(items.as_slice()),
+            Node::Map(items) => items.iter().map(|(key, _)| key.len() + 32).sum(),
+            _ => 0,
+        }
 }
 
 /// A number that differs between operations; for games and jitter, not for secrets.

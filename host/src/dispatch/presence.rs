@@ -3,13 +3,14 @@
 //! Not here: frames and sockets (`net`), other clients (`registry`).
 //! A broken connection changes nothing but where replies go; without one the session ends after its grace.
 
+mod later;
 mod message;
 mod perform;
 mod receive;
 mod refusal;
 mod sitting;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub(crate) use self::message::{Attach, Attached, Message};
 use super::blobs::Blobs;
+use super::later::Answered;
 use super::operation::{EncodedOutcome, Operation};
 use super::outbox::Outbox;
 use super::record::Record;
@@ -68,6 +70,12 @@ pub(crate) struct Presence {
     to_be_durable: VecDeque<Settling>,
     /// Wait for a device to begin, which may take longer.
     to_begin: VecDeque<Settling>,
+    /// Answered later, by number, and where their answers come in.
+    later: BTreeMap<u64, later::Pending>,
+    answers: (
+        mpsc::UnboundedSender<Answered>,
+        mpsc::UnboundedReceiver<Answered>,
+    ),
     /// `cc`, answered after everything before it: its number, and the connection that asked.
     closing: Option<(u64, u64)>,
     /// The store was told what this connection confirmed at first: it may be of an earlier run of the host.
@@ -102,6 +110,7 @@ enum Event {
     Ran(Ran),
     Durable(Result<(), Failure>),
     Begun(Result<(), Failure>),
+    Answered(Answered),
     Alarm,
 }
 
@@ -125,6 +134,8 @@ impl Presence {
             running: None,
             to_be_durable: VecDeque::new(),
             to_begin: VecDeque::new(),
+            later: BTreeMap::new(),
+            answers: mpsc::unbounded_channel(),
             closing: None,
             was_told: false,
             link: None,
@@ -146,7 +157,7 @@ impl Presence {
         loop {
             self.start_next();
             self.close_when_done();
-            if self.session.is_none() && !self.is_busy() {
+            if self.session.is_none() && !self.is_busy() && self.later.is_empty() {
                 self.set_present(false);
             }
             if self.inbox.is_empty() && self.is_finished() {
@@ -154,7 +165,10 @@ impl Presence {
             }
             match self.next_event().await {
                 Event::Message(Some(message)) => self.on_message(message),
-                Event::Message(None) => return self.end_session(),
+                Event::Message(None) => {
+                    self.forget_later();
+                    return self.end_session();
+                }
                 Event::Ran(ran) => self.on_ran(ran),
                 Event::Durable(result) => {
                     let settling = self.to_be_durable.pop_front();
@@ -164,6 +178,7 @@ impl Presence {
                     let settling = self.to_begin.pop_front();
                     self.on_settled(settling, result);
                 }
+                Event::Answered(answered) => self.on_answered(answered),
                 Event::Alarm => self.on_alarm(),
             }
         }
@@ -182,6 +197,8 @@ impl Presence {
                 }
             } => Event::Ran(ran),
             settled = front(&mut self.to_begin) => Event::Begun(settled),
+            // There is a sender in here, so it never ends.
+            Some(answered) = self.answers.1.recv() => Event::Answered(answered),
             never = flush(self.link.as_ref()) => match never {},
             settled = front(&mut self.to_be_durable) => Event::Durable(settled),
             () = self.alarm.as_mut(), if self.alarm_set => Event::Alarm,
@@ -199,6 +216,7 @@ impl Presence {
         if self.is_busy() || (!self.leaving && self.stopping.is_empty()) {
             return false;
         }
+        self.forget_later();
         if self.leaving {
             if let Err(error) = self.dispatch.services.store.forget(self.client) {
                 tracing::warn!(%error, "a client's record could not be dropped");
@@ -252,6 +270,7 @@ impl Presence {
             }
             Message::Stop(stopped) => {
                 self.refuse_waiting();
+                self.interrupt_later(None);
                 self.stopping.push(stopped);
             }
         }

@@ -14,17 +14,19 @@ use pixelboy_store::{
     Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position,
     RequestDigest, Transaction,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::error::Elapsed;
 use wasmtime::component::Resource;
 
 use super::blobs::Blobs;
 use super::board::{Handler, Row, Serving};
 use super::lane::Place;
+use super::later::{self, Answered, Later};
 use super::operation::{EncodedOutcome, Operation};
 use super::{Dispatch, lane};
 use crate::capability::Guest;
 use crate::capability::blob::{self, Data};
+use crate::capability::effect::Effect;
 use crate::capability::work::{Caller, Work};
 use crate::capability::{failure, keeper};
 use crate::plugin::contract::pixelboy::plugin::types::{self, Node};
@@ -41,6 +43,32 @@ pub(crate) struct Ran {
     pub(crate) after: Position,
     /// Tells when its effects have begun, where it had any.
     pub(crate) begun: Option<oneshot::Receiver<Result<(), Failure>>>,
+    /// Its plugin answers later; `outcome` is what the record says until then.
+    pub(crate) later: Option<PutOffUntil>,
+}
+
+/// Under which name an answer is put off, and until when its client waits.
+pub(crate) struct PutOffUntil {
+    pub(crate) token: u64,
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// Where the values of a reply go.
+struct Addressee<'a> {
+    blobs: &'a Blobs,
+    number: u64,
+    /// The reply is recorded: it names no blob, as it may be asked for after a restart, when the bytes may have changed.
+    recorded: bool,
+}
+
+/// What an operation's commit does besides its transaction.
+struct Conclusion {
+    effects: Vec<Effect>,
+    /// Its own answer is put off under this token.
+    later: Option<u64>,
+    /// Those of others that it answers.
+    answers: Vec<(u64, EncodedOutcome)>,
+    place: Option<Place>,
 }
 
 /// How often an operation is run anew because another plugin changed the same file meanwhile.
@@ -59,6 +87,7 @@ impl Ran {
             wrote: None,
             after: Position::default(),
             begun: None,
+            later: None,
         }
     }
 }
@@ -104,7 +133,11 @@ pub(crate) struct Context {
 /// Whose operation it is.
 pub(crate) enum Origin {
     /// A client's: it has a record, and may name the client's uploads.
-    Client(ClientId),
+    Client {
+        client: ClientId,
+        /// Where answers come in that were put off.
+        answers: mpsc::UnboundedSender<Answered>,
+    },
     /// The plugin's own; with the timer that fired, which is done when the operation is.
     Plugin { fired: Option<String> },
 }
@@ -302,7 +335,7 @@ impl Call<'_> {
             self.operation.deadline,
         );
         let uploads = match self.context.origin {
-            Origin::Client(client) => self.uploads(client, &mut work, &args)?,
+            Origin::Client { client, .. } => self.uploads(client, &mut work, &args)?,
             Origin::Plugin { .. } => Vec::new(),
         };
         let mut instance = turn
@@ -397,39 +430,170 @@ impl Call<'_> {
         answer: Result<types::Outcome, types::Failure>,
         place: Option<Place>,
     ) -> Result<Ran, Again> {
-        let values = match answer {
-            Ok(types::Outcome::Done(values)) => values,
-            Ok(types::Outcome::Later(_)) => {
-                return Err(Failure::new(
-                    Code::Unsupported,
-                    "this host takes no later answers yet",
-                )
-                .into());
-            }
+        let answer = match answer {
+            Ok(answer) => answer,
             Err(failure) => return self.refused(&work, failure::from_guest(failure)),
         };
-        let wrote = work
-            .transaction
-            .as_ref()
-            .is_some_and(|own| own.has_writes());
-        let values = self.raise(instance.guest(), values, wrote).await?;
+        let answers = self.answers(instance.guest(), &mut work).await?;
+        let put_off = &self.context.dispatch.put_off;
+        let answers_recorded = answers.iter().any(|(token, _)| {
+            let later = put_off.find(*token, &self.serving.seat.name);
+            later.is_some_and(|later| later.wrote)
+        });
+        let wrote = answers_recorded
+            || work
+                .transaction
+                .as_ref()
+                .is_some_and(|own| own.has_writes());
+        let (outcome, later) = match answer {
+            types::Outcome::Done(values) => {
+                let to = Addressee {
+                    blobs: &self.context.blobs,
+                    number: self.operation.number,
+                    recorded: wrote,
+                };
+                let values = self.raise(instance.guest(), values, &to).await?;
+                (reply(values, &to)?, None)
+            }
+            types::Outcome::Later(token) => {
+                self.may_put_off(&mut work, token)?;
+                (later::interrupted(), Some(token))
+            }
+        };
         let Some(transaction) = work.transaction.take() else {
             return Err(Failure::new(Code::BadState, "the operation lost its transaction").into());
         };
-        let outcome = self.reply(values, wrote)?;
-        self.commit(work, transaction, outcome, place)
+        let conclusion = Conclusion {
+            effects: work.effects,
+            later,
+            answers,
+            place,
+        };
+        self.commit(transaction, outcome, conclusion)
+    }
+
+    /// Whether the answer can be put off under this token.
+    fn may_put_off(&self, work: &mut Work, token: u64) -> Result<(), Failure> {
+        if !matches!(self.context.origin, Origin::Client { .. }) {
+            let why = "nobody waits for the answer of a timer, an answer or an event";
+            return Err(Failure::new(Code::BadState, why));
+        }
+        if token != work.token() {
+            let why =
+                "an answer can be put off under the operation's own token only, see `call.token`";
+            return Err(Failure::new(Code::BadState, why));
+        }
+        Ok(())
+    }
+
+    /// The answers to others that the operation staged, encoded.
+    async fn answers(
+        &self,
+        guest: &mut Guest,
+        work: &mut Work,
+    ) -> Result<Vec<(u64, EncodedOutcome)>, Failure> {
+        let mut answers = Vec::new();
+        for (token, answer) in std::mem::take(&mut work.completed) {
+            let put_off = &self.context.dispatch.put_off;
+            let Some(later) = put_off.find(token, &self.serving.seat.name) else {
+                // Its time ran out meanwhile.
+                continue;
+            };
+            let outcome = match answer {
+                Ok(values) => {
+                    let to = Addressee {
+                        blobs: &later.blobs,
+                        number: later.operation.number,
+                        recorded: later.wrote,
+                    };
+                    let values = self.raise(guest, values, &to).await?;
+                    reply(values, &to)?
+                }
+                Err(failure) => encode(&Outcome::Failed(bounded(failure::from_guest(failure)))),
+            };
+            answers.push((token, outcome));
+        }
+        Ok(answers)
+    }
+
+    /// Takes what is to be answered, and stages the answers of which there is a record.
+    fn take_put_off(
+        &self,
+        transaction: &mut Transaction,
+        answers: Vec<(u64, EncodedOutcome)>,
+    ) -> Vec<(u64, Later, EncodedOutcome)> {
+        let mut taken = Vec::with_capacity(answers.len());
+        for (token, outcome) in answers {
+            // Else its time ran out meanwhile.
+            if let Some(later) = self.context.dispatch.put_off.take(token) {
+                if later.wrote {
+                    transaction.answer(later.operation, outcome.to_vec());
+                }
+                taken.push((token, later, outcome));
+            }
+        }
+        taken
     }
 
     /// Commits, and lines the effects up in the same order.
     fn commit(
         &self,
-        work: Work,
         mut transaction: Transaction,
         outcome: EncodedOutcome,
+        conclusion: Conclusion,
+    ) -> Result<Ran, Again> {
+        let Conclusion {
+            effects,
+            later,
+            answers,
+            place,
+        } = conclusion;
+        let answers = self.take_put_off(&mut transaction, answers);
+        let committed = self.commit_in_order(transaction, outcome, effects, place);
+        let put_off = &self.context.dispatch.put_off;
+        let ran = match committed {
+            Ok(ran) => ran,
+            Err(again) => {
+                for (token, later, _) in answers {
+                    put_off.add(token, later);
+                }
+                return Err(again);
+            }
+        };
+        for (_, later, outcome) in answers {
+            later.answer(outcome, ran.after);
+        }
+        let later = later.map(|token| {
+            if let Origin::Client { client, answers } = &self.context.origin {
+                let operation = OperationId {
+                    client: *client,
+                    number: self.operation.number,
+                };
+                let later = Later {
+                    plugin: self.serving.seat.name.clone(),
+                    operation,
+                    wrote: ran.wrote.is_some(),
+                    blobs: self.context.blobs.clone(),
+                    answers: answers.clone(),
+                };
+                put_off.add(token, later);
+            }
+            PutOffUntil {
+                token,
+                deadline: self.operation.deadline,
+            }
+        });
+        Ok(Ran { later, ..ran })
+    }
+
+    fn commit_in_order(
+        &self,
+        mut transaction: Transaction,
+        outcome: EncodedOutcome,
+        effects: Vec<Effect>,
         place: Option<Place>,
     ) -> Result<Ran, Again> {
         let services = &self.context.dispatch.services;
-        let effects = work.effects;
         let saw = transaction.seen();
         // Held over the commit, so that nobody's effects come between.
         let mut device = (!effects.is_empty()).then(|| services.device.committing());
@@ -444,7 +608,7 @@ impl Call<'_> {
         let number = self.operation.number;
         let wrote = if transaction.has_writes() {
             let record = match self.context.origin {
-                Origin::Client(client) => Some(OperationRecord {
+                Origin::Client { client, .. } => Some(OperationRecord {
                     operation: OperationId { client, number },
                     digest: RequestDigest(self.operation.digest),
                     reply: outcome.to_vec(),
@@ -457,7 +621,7 @@ impl Call<'_> {
                 Err(error) => return Err(failure::of_commit(&error).into()),
             }
         } else {
-            if let Origin::Client(client) = self.context.origin {
+            if let Origin::Client { client, .. } = self.context.origin {
                 services.store.ran(client, number, transaction);
             }
             None
@@ -487,43 +651,8 @@ impl Call<'_> {
             wrote,
             after,
             begun,
+            later: None,
         })
-    }
-
-    /// The values encoded; many of an operation that wrote nothing travel as a blob.
-    fn reply(&self, values: Vec<Value>, wrote: bool) -> Result<EncodedOutcome, Failure> {
-        let mut encoded = Vec::with_capacity(128);
-        let outcome = Outcome::Done(values);
-        let Err(error) = outcome.encode(&mut encoded) else {
-            return Ok(encoded.into());
-        };
-        let too_large = |error: EncodeError| {
-            Failure::new(
-                Code::TooLarge,
-                format!("the reply can't be sent: {error}; nothing happened"),
-            )
-        };
-        let Outcome::Done(values) = outcome else {
-            return Err(too_large(error));
-        };
-        // A recorded reply outlives the blobs that it would name.
-        if wrote {
-            return Err(too_large(error));
-        }
-        encode_values(&values, &mut encoded).map_err(too_large)?;
-        let length = encoded.len() as u64;
-        let id = self
-            .context
-            .blobs
-            .name(self.operation.number, StoredBlob::from_bytes(encoded));
-        let form = pixelboy_protocol::Blob::VALUES;
-        let blob = Value::Blob(pixelboy_protocol::Blob {
-            id,
-            length,
-            sha256: None,
-            form,
-        });
-        Ok(encode(&Outcome::Done(vec![blob])))
     }
 
     /// The guest said no: nothing was written, but what it saw must be durable before that is said. A timer has fired
@@ -552,13 +681,12 @@ impl Call<'_> {
         })
     }
 
-    /// The guest's values as the reply's: handles become bytes where they fit, else blobs to be fetched. A recorded reply
-    /// names no blob: it may be asked for after a restart, when the bytes may have changed.
+    /// The guest's values as the reply's: handles become bytes where they fit, else blobs to be fetched.
     async fn raise(
         &self,
         guest: &mut Guest,
         values: types::Values,
-        wrote: bool,
+        to: &Addressee<'_>,
     ) -> Result<Vec<Value>, Failure> {
         let plugin_fault = |error: &dyn std::fmt::Display| {
             Failure::new(
@@ -589,7 +717,7 @@ impl Call<'_> {
                     .await
                     .map_err(unreadable)?;
                 Value::Bytes(bytes)
-            } else if wrote {
+            } else if to.recorded {
                 return Err(Failure::new(
                     Code::TooLarge,
                     format!(
@@ -605,7 +733,7 @@ impl Call<'_> {
                     .await
                     .map_err(unreadable)?;
                 let sha256 = blob.known_sha256().map(|sha| sha.0);
-                let id = self.context.blobs.name(self.operation.number, blob);
+                let id = to.blobs.name(to.number, blob);
                 Value::Blob(pixelboy_protocol::Blob {
                     id,
                     length,
@@ -628,6 +756,39 @@ fn unreadable(error: std::io::Error) -> Failure {
         Code::StorageFailed,
         format!("failed to read stored bytes: {error}"),
     )
+}
+
+/// The values encoded; many of an operation that wrote nothing travel as a blob.
+fn reply(values: Vec<Value>, to: &Addressee<'_>) -> Result<EncodedOutcome, Failure> {
+    let mut encoded = Vec::with_capacity(128);
+    let outcome = Outcome::Done(values);
+    let Err(error) = outcome.encode(&mut encoded) else {
+        return Ok(encoded.into());
+    };
+    let too_large = |error: EncodeError| {
+        Failure::new(
+            Code::TooLarge,
+            format!("the reply can't be sent: {error}; nothing happened"),
+        )
+    };
+    let Outcome::Done(values) = outcome else {
+        return Err(too_large(error));
+    };
+    // A recorded reply outlives the blobs that it would name.
+    if to.recorded {
+        return Err(too_large(error));
+    }
+    encode_values(&values, &mut encoded).map_err(too_large)?;
+    let length = encoded.len() as u64;
+    let id = to.blobs.name(to.number, StoredBlob::from_bytes(encoded));
+    let form = pixelboy_protocol::Blob::VALUES;
+    let blob = Value::Blob(pixelboy_protocol::Blob {
+        id,
+        length,
+        sha256: None,
+        form,
+    });
+    Ok(encode(&Outcome::Done(vec![blob])))
 }
 
 /// As `tokio::time::timeout`, but a future that is ready at once costs no timer.

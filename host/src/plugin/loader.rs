@@ -18,6 +18,7 @@ use crate::capability::Services;
 use crate::config::PluginSettings;
 use crate::dispatch::board::{Board, Serving, Table};
 use crate::dispatch::lane::{Lane, Lines};
+use crate::dispatch::later::PutOff;
 
 /// What the plugins are by name, in config.toml.
 pub(crate) type Wanted = BTreeMap<String, PluginSettings>;
@@ -28,6 +29,7 @@ pub(crate) struct Loader {
     cache: Cache,
     services: Arc<Services>,
     lines: Lines,
+    put_off: Arc<PutOff>,
     folder: PathBuf,
     serving: BTreeMap<String, Serving>,
     /// What served before, for going back.
@@ -62,6 +64,7 @@ impl Loader {
         cache: Cache,
         services: Arc<Services>,
         lines: Lines,
+        put_off: Arc<PutOff>,
         folder: PathBuf,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Loader {
             cache,
             services,
             lines,
+            put_off,
             folder,
             serving: BTreeMap::new(),
             before: BTreeMap::new(),
@@ -269,7 +273,9 @@ impl Loader {
             Err(clash) => tracing::error!(%clash, "the opcode table could not be made"),
         }
         tracing::info!(plugin = name, why, "plugin removed");
+        // Waits for what runs, which may put one more off.
         gone.seat.retire(gone.version.serial).await;
+        self.put_off.interrupt(name);
     }
 
     fn refuse(

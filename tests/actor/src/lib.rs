@@ -3,7 +3,7 @@
 use pixelboy_plugin::display::Animation;
 use pixelboy_plugin::prelude::*;
 use pixelboy_plugin::store::Writer;
-use pixelboy_plugin::{audio, display, store};
+use pixelboy_plugin::{audio, client, display, kv, store};
 
 /// Does all that the contract has, as asked.
 #[plugin]
@@ -64,6 +64,51 @@ impl Actor {
         audio::play(&sound, thread)
     }
 
+    /// Answers later; adds a text to a file before, where one is named.
+    #[op]
+    fn put_off(call: &Call, tag: String, path: Option<String>) -> Result<Reply> {
+        if let Some(path) = path {
+            let mut writer = Writer::new();
+            writer.write(b"x")?;
+            store::append(&path, &writer.finish()?)?;
+        }
+        kv::set(&format!("later/{tag}"), call.token().to_le_bytes())?;
+        Ok(later(call.token()))
+    }
+
+    /// Answers later without writing: the token goes to the client, as text.
+    #[op]
+    fn put_off_unwritten(call: &Call) -> Result<Reply> {
+        client::push(
+            call.session(),
+            "token",
+            vec![call.token().to_string().into()],
+        )?;
+        Ok(later(call.token()))
+    }
+
+    /// Answers what was put off; then refuses where that is asked for.
+    #[op]
+    fn fulfil(tag: String, answer: Value, refuse: bool) -> Result<()> {
+        complete(token(&tag)?, Ok(answer))?;
+        match refuse {
+            true => Err(Failure::failed("refused as asked")),
+            false => Ok(()),
+        }
+    }
+
+    /// Answers what was put off with a stored file.
+    #[op]
+    fn fulfil_with(tag: String, path: String) -> Result<()> {
+        complete(token(&tag)?, Ok(store::open(&path)?.data()))
+    }
+
+    /// Says no to what was put off.
+    #[op]
+    fn turn_down(tag: String) -> Result<()> {
+        complete::<()>(token(&tag)?, Err(Failure::not_found("not any more")))
+    }
+
     #[event("started")]
     fn started(details: Map) -> Result<()> {
         note(&format!("started {}", told(&details)))
@@ -98,6 +143,15 @@ impl Actor {
     fn playback_ended(details: Map) -> Result<()> {
         note(&format!("playback-ended {}", told(&details)))
     }
+}
+
+/// Under which an answer was put off.
+fn token(tag: &str) -> Result<u64> {
+    if let Ok(token) = tag.parse() {
+        return Ok(token);
+    }
+    let kept = kv::get(&format!("later/{tag}"))?.unwrap_or_default();
+    Ok(kept.as_slice().try_into().map(u64::from_le_bytes)?)
 }
 
 /// Adds a line to what happened.

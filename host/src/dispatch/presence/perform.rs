@@ -52,7 +52,10 @@ impl Presence {
                 None => {
                     let context = Context {
                         dispatch: self.dispatch.clone(),
-                        origin: Origin::Client(self.client),
+                        origin: Origin::Client {
+                            client: self.client,
+                            answers: self.answers.0.clone(),
+                        },
                         caller: Caller {
                             own: false,
                             session: self.session.as_ref().map_or(0, |session| session.number),
@@ -120,7 +123,11 @@ impl Presence {
             wrote,
             after,
             begun,
+            later,
         } = ran;
+        if let Some(later) = later {
+            self.put_off(number, wrote, later);
+        }
         match begun {
             // The lane waits for the commit.
             Some(begun) => {
@@ -177,6 +184,7 @@ impl Presence {
             Ok(()) => self.tell(number, wrote, outcome, recorded),
             Err(failure) if failure.code == Code::OutcomeUnknown => {
                 // Not final: the number stays pending at the client.
+                self.answer_now(number);
                 self.record.forget(number);
                 self.answer_failure(number, failure);
             }
@@ -186,6 +194,7 @@ impl Presence {
                 self.tell(number, wrote, outcome, recorded);
             }
             Err(failure) => {
+                self.answer_now(number);
                 self.tell(
                     number,
                     None,
@@ -204,6 +213,9 @@ impl Presence {
         outcome: EncodedOutcome,
         recorded: bool,
     ) {
+        if self.is_put_off(number) {
+            return;
+        }
         self.note_activity();
         self.record.done(number, wrote, outcome.clone());
         self.reply(number, wrote, recorded, &outcome);

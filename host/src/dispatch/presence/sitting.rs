@@ -119,7 +119,8 @@ impl Presence {
             .iter()
             .filter_map(|operation| operation.deadline)
             .min();
-        let due = clock.into_iter().chain(waiting).min();
+        let due = clock.into_iter().chain(waiting);
+        let due = due.chain(self.later_due()).min();
         self.alarm_set = due.is_some();
         if let Some(due) = due {
             self.alarm.as_mut().reset(due.into());
@@ -129,6 +130,7 @@ impl Presence {
     pub(super) fn on_alarm(&mut self) {
         let now = Instant::now();
         self.expire_waiting(now);
+        self.interrupt_later(Some(now));
         if self.grace.is_some_and(|grace| now >= grace) {
             self.end_session();
         }
