@@ -3,12 +3,14 @@
 //! where it stood. Runs in its caller: who reads slowly gives credit slowly, so memory holds at most one window.
 //! `save` leaves no half file under the asked name; what it has stays beside it, and the next `save` goes on from there.
 
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pixelboy_protocol::{Blob, Code, Credit, Data, OpenDownload};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::client::{Client, Progress};
 use crate::error::Error;
@@ -258,72 +260,89 @@ impl<'a> Download<'a> {
     /// in `PATH.part`, and the next one goes on from there.
     ///
     /// # Errors
-    /// As [`Download::chunk`]; when the file cannot be written.
+    /// As [`Download::chunk`]; when the file cannot be written, or another program is fetching to it.
     pub async fn save(mut self, path: &Path, progress: Progress<'_>) -> Result<(), Error> {
         let part = beside(path);
         let name = path.display().to_string();
-        let mut kept = self.kept_part(&part).await;
+        let failed = |error: std::io::Error| Error::file(name.as_str(), &error);
+        let mut file = take_part(&part, &name).await?;
+        let mut kept = self.skip_kept(&mut file).await.map_err(failed)?;
         loop {
-            match self.save_part(&part, kept, &name, progress).await {
+            let written = self.write_to(&mut file, &name, progress).await;
+            // What came is kept also where the rest did not.
+            let synced = file.sync_all().await.map_err(failed);
+            match written.and(synced) {
                 Ok(()) => break,
                 Err(Error::Mismatch) if kept => {
                     // The part was of other bytes.
                     self = Download::new(self.client, self.blob);
+                    empty(&mut file).await.map_err(failed)?;
                     kept = false;
                 }
                 Err(Error::Mismatch) => {
                     let _ = tokio::fs::remove_file(&part).await;
                     return Err(Error::Mismatch);
                 }
+                Err(error) if self.position == 0 => {
+                    let _ = tokio::fs::remove_file(&part).await;
+                    return Err(error);
+                }
                 Err(error) => return Err(error),
             }
         }
-        tokio::fs::rename(&part, path)
-            .await
-            .map_err(|error| Error::file(name, &error))
+        tokio::fs::rename(&part, path).await.map_err(failed)
     }
 
     /// Whether there is a part of an earlier attempt; it is hashed, and skipped.
-    async fn kept_part(&mut self, part: &Path) -> bool {
-        let Ok(mut file) = tokio::fs::File::open(part).await else {
-            return false;
-        };
+    async fn skip_kept(&mut self, file: &mut File) -> std::io::Result<bool> {
         let mut buffer = vec![0; 256 * 1_024];
         loop {
-            match file.read(&mut buffer).await {
-                Ok(0) if self.position <= self.blob.length => return self.position > 0,
-                Ok(bytes) if bytes > 0 => self.skip(buffer.get(..bytes).unwrap_or_default()),
-                _ => {
-                    *self = Download::new(self.client, self.blob);
-                    return false;
-                }
+            let bytes = file.read(&mut buffer).await?;
+            self.skip(buffer.get(..bytes).unwrap_or_default());
+            if self.position > self.blob.length {
+                *self = Download::new(self.client, self.blob);
+                empty(file).await?;
+                return Ok(false);
+            }
+            if bytes == 0 {
+                return Ok(self.position > 0);
             }
         }
     }
+}
 
-    async fn save_part(
-        &mut self,
-        part: &Path,
-        kept: bool,
-        name: &str,
-        progress: Progress<'_>,
-    ) -> Result<(), Error> {
+/// The file that takes the bytes until all have come, for this program alone: two that add to it would spoil it.
+async fn take_part(part: &Path, name: &str) -> Result<File, Error> {
+    loop {
         let opened = tokio::fs::OpenOptions::new()
             .create(true)
+            .truncate(false)
+            .read(true)
             .write(true)
-            .append(kept)
-            .truncate(!kept)
             .open(part)
-            .await;
-        let mut file = opened.map_err(|error| Error::file(name, &error))?;
-        let written = self.write_to(&mut file, name, progress).await;
-        // What came is kept also where the rest did not.
-        let synced = file
-            .sync_all()
             .await
-            .map_err(|error| Error::file(name, &error));
-        written.and(synced)
+            .map_err(|error| Error::file(name, &error))?;
+        let file = opened.into_std().await;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::File {
+                    name: name.to_owned(),
+                    why: "another program is fetching to it now".to_owned(),
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(Error::file(name, &error)),
+        }
+        // Who had it before may just have finished, and given the file its name.
+        if tokio::fs::try_exists(part).await.unwrap_or(true) {
+            return Ok(File::from_std(file));
+        }
     }
+}
+
+async fn empty(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0).await?;
+    file.rewind().await.map(drop)
 }
 
 fn beside(path: &Path) -> PathBuf {

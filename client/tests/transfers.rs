@@ -378,6 +378,21 @@ async fn a_saved_file_goes_on_from_the_part_of_an_earlier_attempt() {
 }
 
 #[tokio::test]
+async fn two_that_save_under_one_name_at_once_do_not_spoil_it() {
+    let (_host, client, _device) = connected().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("song.mp3");
+    let part = std::fs::File::create(folder.path().join("song.mp3.part")).unwrap();
+    part.try_lock().unwrap();
+    let saved = client
+        .download(blob(&bytes(9), 0))
+        .save(&path, &mut |_, _| {})
+        .await;
+    let said = saved.unwrap_err().to_string();
+    assert!(said.contains("another program is fetching to it"), "{said}");
+}
+
+#[tokio::test]
 async fn large_text_and_large_lists_look_like_small_ones() {
     let (_host, client, mut device) = connected().await;
     let long = "ä".repeat(50_000);

@@ -10,8 +10,9 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
+from ._part import Part
 from .errors import BlobGone, DigestMismatch
 
 Progress = Callable[[int, int], object]
@@ -66,22 +67,48 @@ class Blob:
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Path:
-        """Write them to a file, which is replaced in one step when all are there. Needs no memory in proportion."""
+        """Write them to a file, which is replaced in one step when all are there. Needs no memory in proportion.
+
+        What an attempt that failed has got stays in `PATH.part`, and the next one goes on from there.
+        """
         target = Path(path)
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        part = Part(target)
         try:
-            with open(part, "wb") as file:
-                for chunk in [self._kept] if self._kept is not None else self._checked(timeout, progress):
-                    file.write(chunk)
-            os.replace(part, target)
+            done = self._skip(part)
+            while True:
+                try:
+                    for chunk in self._checked(timeout, progress, part.digest, done):
+                        part.file.write(chunk)
+                    break
+                except DigestMismatch:
+                    part.empty()
+                    if not done:
+                        raise
+                    done = 0  # the part was of other bytes
+            part.finish()
         finally:
-            if part.exists():
-                part.unlink()
+            part.close()
         return target
 
-    def _checked(self, timeout: float | None, progress: Progress | None) -> Iterator[bytes]:
-        digest = hashlib.sha256()
-        done = 0
+    def _skip(self, part: Part) -> int:
+        done = part.hashed()
+        if done > self._length:
+            part.empty()
+            return 0
+        return done
+
+    def _checked(
+        self, timeout: float | None, progress: Progress | None, digest: Any = None, done: int = 0
+    ) -> Iterator[bytes]:
+        """The bytes from `done` on; `digest` has those before."""
+        digest = digest or hashlib.sha256()
+        if self._kept is not None:
+            rest = self._kept[done:]
+            digest.update(rest)
+            if digest.digest() != self.sha256:
+                raise DigestMismatch("what was there already is something else")
+            yield rest
+            return
         chunks = self._chunks
         announced: list[bytes] = [] if self.sha256 is None else [self.sha256]
         renewed = False

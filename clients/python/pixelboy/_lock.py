@@ -1,6 +1,6 @@
 """An exclusive lock on a file, which the system drops when this program ends, however it ends.
 
-Not here: what the file is beside (`_state_file`).
+Not here: what it keeps others from (`_state_file`, `_part`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] | None = open(path, "ab")
         try:
-            _lock(self._file)
-        except OSError as error:
+            lock(self._file)
+        except BaseException:
             self.release()
-            if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-                raise Taken from None
             raise
 
     def release(self) -> None:
@@ -33,6 +31,16 @@ class Lock:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+def lock(file: IO[bytes]) -> None:
+    """Lock an open file for as long as it is open, or raise `Taken`."""
+    try:
+        _lock(file)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise Taken from None
+        raise
 
 
 def _lock(file: IO[bytes]) -> None:

@@ -300,9 +300,39 @@ def test_damaged_chunks_are_fetched_again_but_not_for_ever(host: FakeHost, pb: P
     damage[0] = 100
     with pytest.raises(errors.ProtocolError, match="damaged again and again"):
         pb.get("big").save(tmp_path / "big")
-    assert list(tmp_path.iterdir()) == []
+    assert (tmp_path / "big.part").read_bytes() == data[:CHUNK], "what came intact stays for the next attempt"
     damage[0] = 0
     assert pb.get("big").read() == data
+
+
+def test_a_saved_file_goes_on_from_the_part_of_an_earlier_attempt(host: FakeHost, pb: PixelBoy, tmp_path: Path) -> None:
+    data = os.urandom(CHUNK * 6)
+    host.files["big"] = data
+    (tmp_path / "big.part").write_bytes(data[:100_000])
+    told: list[int] = []
+    assert pb.get("big").save(tmp_path / "big", progress=lambda done, total: told.append(done)).read_bytes() == data
+    assert host.frames(frames.OpenDownload)[-1].offset == 100_000 and told[-1] == len(data)
+    for spoilt in (os.urandom(70_000), data + b"more", b"x" * len(data)):
+        (tmp_path / "big.part").write_bytes(spoilt)
+        assert pb.get("big").save(tmp_path / "big").read_bytes() == data
+    host.files["small"] = b"small"
+    for part in (b"sm", b"la", b"small and more"):
+        (tmp_path / "small.part").write_bytes(part)
+        assert pb.get("small").save(tmp_path / "small").read_bytes() == b"small"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["big", "small"]
+
+
+def test_two_that_save_under_one_name_at_once_do_not_spoil_it(host: FakeHost, pb: PixelBoy, tmp_path: Path) -> None:
+    data = os.urandom(CHUNK * 6)
+    host.files["big"] = data
+    first, second = pb.get("big"), pb.get("big")
+
+    def progress(done: int, total: int) -> None:
+        with pytest.raises(errors.PixelBoyError, match="another program is fetching to it now"):
+            second.save(tmp_path / "big")
+
+    assert first.save(tmp_path / "big", progress=progress).read_bytes() == data
+    assert second.save(tmp_path / "big").read_bytes() == data
 
 
 def test_bytes_that_are_not_what_was_announced_are_refused(host: FakeHost, pb: PixelBoy, tmp_path: Path) -> None:
