@@ -5,6 +5,7 @@
 
 pub(crate) mod blobs;
 pub(crate) mod board;
+pub(crate) mod calls;
 pub(crate) mod errands;
 pub(crate) mod host_ops;
 pub(crate) mod lane;

@@ -108,7 +108,7 @@ impl State {
             }
             Effect::Stop => self.music = None,
             Effect::Volume(volume) => self.volume = *volume,
-            Effect::Push { .. } => {}
+            Effect::Push { .. } | Effect::Call { .. } => {}
         }
     }
 
@@ -151,7 +151,7 @@ impl Now {
             }
             Effect::Stop => self.music.end(),
             Effect::Volume(volume) => self.volume = *volume,
-            Effect::Push { .. } => {}
+            Effect::Push { .. } | Effect::Call { .. } => {}
         }
     }
 

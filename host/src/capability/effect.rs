@@ -4,7 +4,7 @@
 //! A device that refuses: the reply says so; what was committed stays.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pixelboy_audio::{AudioError, Play, Playing};
 use pixelboy_display::{DisplayError, Scene, Source};
@@ -12,7 +12,9 @@ use pixelboy_protocol::{Code, Failure, Value};
 use pixelboy_store::Blob;
 
 use super::Services;
+use super::client::ClientCall;
 use super::device::{Drawing, Music, Shown};
+use super::errand::{Errand, What};
 
 /// How long a device may take to begin; then the reply says that it did not.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
@@ -46,6 +48,15 @@ pub(crate) enum Effect {
         op: String,
         args: Vec<Value>,
     },
+    /// The answer arrives as an errand of the plugin, within `timeout` from the release.
+    Call {
+        session: u64,
+        plugin: Arc<str>,
+        tag: String,
+        op: String,
+        args: Vec<Value>,
+        timeout: Duration,
+    },
 }
 
 /// What an effect acts on; effects on one station happen in the order of their commits.
@@ -78,7 +89,7 @@ impl Effect {
             | Self::Resume { .. }
             | Self::Stop
             | Self::Volume(_) => Station::Speaker,
-            Self::Push { .. } => Station::Clients,
+            Self::Push { .. } | Self::Call { .. } => Station::Clients,
         }
     }
 
@@ -93,7 +104,9 @@ impl Effect {
                 .iter()
                 .map(|(rgba, _)| rgba.len() + FRAME_BYTES)
                 .sum(),
-            Self::Push { op, args, .. } => op.len() + args.iter().map(value_bytes).sum::<usize>(),
+            Self::Push { op, args, .. } | Self::Call { op, args, .. } => {
+                op.len() + args.iter().map(value_bytes).sum::<usize>()
+            }
             _ => 0,
         }
     }
@@ -149,6 +162,39 @@ pub(crate) async fn release(effect: Effect, services: &Arc<Services>) -> Result<
             services.audience.push(session, op, args);
             Ok(())
         }
+        Effect::Call {
+            session,
+            plugin,
+            tag,
+            op,
+            args,
+            timeout,
+        } => {
+            let call = ClientCall {
+                plugin,
+                tag,
+                op,
+                args,
+                until: Instant::now() + timeout,
+            };
+            match services.audience.seat(session) {
+                Some(seat) => seat.call(call),
+                None => services.errands.send(gone(call)),
+            }
+            Ok(())
+        }
+    }
+}
+
+/// The answer of a client that went before it was called.
+fn gone(call: ClientCall) -> Errand {
+    let why = "its session ended before it was called";
+    Errand {
+        plugin: Some(call.plugin),
+        what: What::Answer {
+            tag: call.tag,
+            outcome: Err(Failure::new(Code::Interrupted, why)),
+        },
     }
 }
 

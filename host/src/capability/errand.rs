@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use pixelboy_protocol::Value;
+use pixelboy_protocol::{Failure, Value};
 use tokio::sync::mpsc;
 
 /// The kinds of events that there are, with the grant that a plugin needs to be told of them.
@@ -33,6 +33,11 @@ pub(crate) enum What {
     Event {
         kind: &'static str,
         details: Vec<(String, Value)>,
+    },
+    /// `@answer` of a client.
+    Answer {
+        tag: String,
+        outcome: Result<Vec<Value>, Failure>,
     },
 }
 

@@ -40,6 +40,11 @@ pub(crate) fn bad_state(message: &str) -> GuestFailure {
     guest(Code::BadState, message)
 }
 
+/// Nobody offers it.
+pub(crate) fn unknown_op(message: String) -> GuestFailure {
+    guest(Code::UnknownOp, message)
+}
+
 /// Over a limit.
 pub(crate) fn too_large(message: String) -> GuestFailure {
     guest(Code::TooLarge, message)

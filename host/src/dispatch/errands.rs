@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pixelboy_protocol::{OpEntry, Value};
+use pixelboy_protocol::{Failure, OpEntry, Value};
 use tokio::sync::mpsc;
 
 use super::Dispatch;
@@ -26,47 +26,73 @@ struct Queue {
 pub(crate) async fn serve(dispatch: Arc<Dispatch>, mut errands: mpsc::UnboundedReceiver<Errand>) {
     let mut queues: HashMap<Arc<str>, Queue> = HashMap::new();
     while let Some(Errand { plugin, what }) = errands.recv().await {
-        let What::Event { kind, .. } = &what;
-        for name in dispatch.board.now().listeners(kind) {
-            if plugin.as_ref().is_some_and(|only| *only != name) {
-                continue;
+        let plugins = match &what {
+            What::Event { kind, .. } => {
+                let mut listeners = dispatch.board.now().listeners(kind);
+                listeners.retain(|name| plugin.as_ref().is_none_or(|only| only == name));
+                listeners
             }
+            What::Answer { .. } => plugin.into_iter().collect(),
+        };
+        for name in plugins {
             let queue = queues
                 .entry(name.clone())
-                .or_insert_with(|| queue(name.clone(), dispatch.clone()));
-            if queue.events.load(Ordering::Relaxed) >= MAX_EVENTS {
-                tracing::debug!(plugin = %name, kind, "an event was dropped: the plugin is behind");
-                continue;
-            }
-            queue.events.fetch_add(1, Ordering::Relaxed);
-            // Its task ends with this one.
-            let _ = queue.sender.send(what.clone());
+                .or_insert_with(|| Queue::start(name.clone(), dispatch.clone()));
+            queue.add(&name, what.clone());
         }
     }
 }
 
-fn queue(plugin: Arc<str>, dispatch: Arc<Dispatch>) -> Queue {
-    let (sender, mut waiting) = mpsc::unbounded_channel();
-    let events = Arc::new(AtomicUsize::new(0));
-    let queue = Queue {
-        sender,
-        events: events.clone(),
-    };
-    tokio::spawn(async move {
-        while let Some(what) = waiting.recv().await {
-            let What::Event { kind, details } = what;
-            let args = vec![kind.to_owned().into(), Value::Map(details)];
-            let own = Own {
-                plugin: plugin.clone(),
-                entry: entry("@event"),
-                fired: None,
-            };
-            // A plugin that failed was told of in the log; an event is not told twice.
-            let _ = run::run_own(&dispatch, own, args).await;
-            events.fetch_sub(1, Ordering::Relaxed);
+impl Queue {
+    fn start(plugin: Arc<str>, dispatch: Arc<Dispatch>) -> Self {
+        let (sender, mut waiting) = mpsc::unbounded_channel();
+        let events = Arc::new(AtomicUsize::new(0));
+        let count = events.clone();
+        tokio::spawn(async move {
+            while let Some(what) = waiting.recv().await {
+                let is_event = matches!(what, What::Event { .. });
+                attend(&dispatch, plugin.clone(), what).await;
+                if is_event {
+                    count.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Self { sender, events }
+    }
+
+    fn add(&self, plugin: &str, what: What) {
+        if let What::Event { kind, .. } = &what {
+            if self.events.load(Ordering::Relaxed) >= MAX_EVENTS {
+                return tracing::debug!(plugin, kind, "an event was dropped: the plugin is behind");
+            }
+            self.events.fetch_add(1, Ordering::Relaxed);
         }
-    });
-    queue
+        // Its task ends with this one.
+        let _ = self.sender.send(what);
+    }
+}
+
+async fn attend(dispatch: &Arc<Dispatch>, plugin: Arc<str>, what: What) {
+    let (op, args) = match what {
+        What::Event { kind, details } => ("@event", vec![kind.into(), Value::Map(details)]),
+        What::Answer { tag, outcome } => ("@answer", answer(tag, outcome)),
+    };
+    let own = Own {
+        plugin,
+        entry: entry(op),
+        fired: None,
+    };
+    // A plugin that failed was told of in the log; it is not told twice.
+    let _ = run::run_own(dispatch, own, args).await;
+}
+
+fn answer(tag: String, outcome: Result<Vec<Value>, Failure>) -> Vec<Value> {
+    let mut args = vec![tag.into(), Value::Bool(outcome.is_ok())];
+    match outcome {
+        Ok(values) => args.extend(values),
+        Err(failure) => args.extend([failure.code.name().into(), failure.message.into()]),
+    }
+    args
 }
 
 /// A row for an operation that is in no table.

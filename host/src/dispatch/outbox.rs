@@ -54,6 +54,8 @@ struct Queue {
     current: Vec<u8>,
     sent: usize,
     control: Vec<u8>,
+    /// For after Welcome.
+    early: Vec<u8>,
     chunk: Option<Vec<u8>>,
     /// Somebody is about to hand over a chunk.
     reserved: bool,
@@ -151,8 +153,30 @@ impl Outbox {
 
     /// Queues Welcome: from now on pushes may follow.
     pub(crate) fn welcome(&self, frame: impl Into<Frame<'static>>) {
+        let frame = frame.into();
+        self.queue_with(|out| frame.encode(out));
+        {
+            let mut queue = self.queue();
+            queue.welcomed = true;
+            let early = std::mem::take(&mut queue.early);
+            queue.control.extend(early);
+        }
+        self.flush();
+    }
+
+    /// Sends a frame that nobody asked for, after Welcome where that is still to come.
+    pub(crate) fn send_when_welcomed(&self, frame: impl Into<Frame<'static>>) {
+        let frame = frame.into();
+        {
+            let mut queue = self.queue();
+            if !queue.welcomed {
+                if let Err(error) = frame.encode(&mut queue.early) {
+                    tracing::error!(%error, "a frame could not be encoded");
+                }
+                return;
+            }
+        }
         self.send(frame);
-        self.queue().welcomed = true;
     }
 
     /// Sends what can be sent now; the rest goes when the wire is writable.

@@ -241,6 +241,7 @@ impl Presence {
             Message::Detach(connection) => {
                 if self.is_linked(connection) {
                     self.link = None;
+                    self.detach_calls();
                     self.start_grace();
                 }
             }
@@ -260,6 +261,28 @@ impl Presence {
             Message::Cancel(connection, number) => {
                 if self.is_linked(connection) {
                     self.cancel(number);
+                }
+            }
+            Message::Bind(connection, bind) => {
+                if self.is_linked(connection)
+                    && let Some(session) = &self.session
+                    && let Err(message) = session.calls.bind(bind)
+                {
+                    self.close_link(Code::LimitExceeded, &message);
+                }
+            }
+            Message::CallReply(connection, reply) => {
+                if self.is_linked(connection)
+                    && let Some(session) = &self.session
+                {
+                    session.calls.reply(reply);
+                }
+            }
+            Message::CallCredit(connection, through) => {
+                if self.is_linked(connection)
+                    && let Some(session) = &self.session
+                {
+                    session.calls.credit(through);
                 }
             }
             Message::Goodbye(connection) => {

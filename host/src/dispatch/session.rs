@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::calls::Calls;
+
 /// A session's own settings and its idle clock.
 pub(crate) struct Session {
     /// Never used again, also after a restart.
@@ -13,6 +15,8 @@ pub(crate) struct Session {
     pub(crate) receive_timeout: Duration,
     pub(crate) pass_time_out: bool,
     pub(crate) activity: Activity,
+    /// What goes to its client unasked.
+    pub(crate) calls: Arc<Calls>,
     /// When the last `TimeOut` was sent, if after the last activity.
     reminded: Option<Instant>,
 }
@@ -57,12 +61,18 @@ pub(crate) enum Idle {
 
 impl Session {
     /// Begins now.
-    pub(crate) fn new(number: u64, receive_timeout: Duration, now: Instant) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        receive_timeout: Duration,
+        now: Instant,
+        calls: Arc<Calls>,
+    ) -> Self {
         Self {
             number,
             receive_timeout,
             pass_time_out: false,
             activity: Activity::starting(now),
+            calls,
             reminded: None,
         }
     }
@@ -102,7 +112,8 @@ mod tests {
 
     fn session() -> (Session, Instant) {
         let start = Instant::now();
-        (Session::new(1, FIVE, start), start)
+        let calls = Calls::new(crate::capability::errand::Errands::new().0);
+        (Session::new(1, FIVE, start, calls), start)
     }
 
     #[test]

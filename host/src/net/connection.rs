@@ -461,6 +461,11 @@ impl Connection {
                 self.tell(Message::Confirm(self.number, confirm.through, confirm.also))
             }
             Frame::Cancel(cancel) => self.tell(Message::Cancel(self.number, cancel.number)),
+            Frame::Bind(bind) => self.tell(Message::Bind(self.number, bind)),
+            Frame::CallReply(reply) => self.tell(Message::CallReply(self.number, reply)),
+            Frame::CallCredit(credit) => {
+                self.tell(Message::CallCredit(self.number, credit.through))
+            }
             Frame::Goodbye(_) => self.tell(Message::Goodbye(self.number)),
             Frame::Ping(ping) => {
                 self.outbox.send(Pong { token: ping.token });
@@ -494,7 +499,7 @@ impl Connection {
             Frame::Hello(_) => {
                 ControlFlow::Break(Some((Code::HelloExpected, "Hello was said already".into())))
             }
-            // A pong was heard by arriving. Nothing is called on clients yet, so an offer leads nowhere.
+            // A pong was heard by arriving.
             _ => ControlFlow::Continue(()),
         }
     }

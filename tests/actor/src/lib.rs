@@ -1,5 +1,7 @@
 //! A guest for the end-to-end tests: does all that the contract has, as asked.
 
+use std::time::Duration;
+
 use pixelboy_plugin::display::Animation;
 use pixelboy_plugin::prelude::*;
 use pixelboy_plugin::store::Writer;
@@ -107,6 +109,50 @@ impl Actor {
     #[op]
     fn turn_down(tag: String) -> Result<()> {
         complete::<()>(token(&tag)?, Err(Failure::not_found("not any more")))
+    }
+
+    /// Sends the client something, twice.
+    #[op]
+    fn push_twice(call: &Call, op: String, value: Value) -> Result<()> {
+        client::push(call.session(), &op, vec![value])?;
+        client::push(call.session(), &op, vec!["again".into()])
+    }
+
+    /// Sends the client so many bytes.
+    #[op]
+    fn push_large(call: &Call, bytes: u32) -> Result<()> {
+        client::push(
+            call.session(),
+            "large",
+            vec![vec![7u8; bytes as usize].into()],
+        )
+    }
+
+    /// Calls the client; what it answers is noted.
+    #[op]
+    fn ask(call: &Call, op: String, value: Value, timeout_ms: u32, tag: String) -> Result<()> {
+        let timeout = Duration::from_millis(timeout_ms.into());
+        client::call(call.session(), &op, vec![value], timeout, &tag)
+    }
+
+    /// Calls the client, and answers with its answer.
+    #[op]
+    fn relay(call: &Call, op: String, value: Value) -> Result<Reply> {
+        let (session, token) = (call.session(), call.token());
+        let tag = format!("relay {token}");
+        client::call(session, &op, vec![value], Duration::from_secs(60), &tag)?;
+        Ok(later(token))
+    }
+
+    #[answer]
+    fn answered(tag: String, answer: Answer) -> Result<()> {
+        if let Some(token) = tag.strip_prefix("relay ") {
+            return complete(token.parse()?, answer.map(|values| Value::from(values)));
+        }
+        note(&match answer {
+            Ok(values) => format!("answer tag={tag} {values:?}"),
+            Err(failure) => format!("answer tag={tag} code={}", failure.code()),
+        })
     }
 
     #[event("started")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pixelboy_protocol::{Bind, CallReply};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::dispatch::blobs::Blobs;
@@ -22,6 +23,12 @@ pub(crate) enum Message {
     Confirm(u64, u64, Vec<u64>),
     /// Drop an operation unless it has begun to commit.
     Cancel(u64, u64),
+    /// It offers an opcode, or withdraws it.
+    Bind(u64, Bind),
+    /// It answers a call.
+    CallReply(u64, CallReply),
+    /// It takes calls up to a number.
+    CallCredit(u64, u64),
     /// The client will not come back.
     Goodbye(u64),
     /// The host stops: finish what runs, then close.

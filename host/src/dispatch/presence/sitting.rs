@@ -2,13 +2,13 @@
 //! Invariant: it has at most one connection; without one it ends after its grace.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Instant;
 
-use pixelboy_protocol::{Code, Frame, Push, TimeOut, Value};
+use pixelboy_protocol::{Code, Frame, TimeOut, Value};
 
 use super::refusal::too_late;
 use super::{Attach, Attached, Link, Presence};
+use crate::dispatch::calls::Calls;
 use crate::dispatch::operation::Operation;
 use crate::dispatch::random_id;
 use crate::dispatch::session::{Idle, Session};
@@ -27,15 +27,17 @@ impl Presence {
         self.name = name;
         let resumed = self.session.is_some();
         if !resumed {
-            let session = Session::new(random_id(), self.dispatch.settings.receive_timeout, now);
+            let calls = Calls::new(self.dispatch.services.errands.clone());
+            let timeout = self.dispatch.settings.receive_timeout;
+            let session = Session::new(random_id(), timeout, now, calls);
             self.tell_plugins("client-joined", session.number);
             self.session = Some(session);
             self.set_present(true);
         }
         if let Some(session) = &self.session {
-            // Pushes go to the connection of now.
-            let seat = outbox.clone();
-            let seat = Arc::new(move |push: Push| seat.send_if_room(push));
+            // Pushes and calls go to the connection of now.
+            session.calls.attach(outbox.clone());
+            let seat = session.calls.clone();
             self.dispatch.services.audience.join(session.number, seat);
         }
         self.grace = None;
@@ -64,6 +66,12 @@ impl Presence {
             let _ = taken.send(attached);
         }
         self.set_alarm();
+    }
+
+    pub(super) fn detach_calls(&self) {
+        if let Some(session) = &self.session {
+            session.calls.detach();
+        }
     }
 
     fn tell_plugins(&self, kind: &'static str, session: u64) {
@@ -96,6 +104,7 @@ impl Presence {
     pub(super) fn close_link(&mut self, code: Code, message: &str) {
         if let Some(link) = self.link.take() {
             link.outbox.close(code, message);
+            self.detach_calls();
             self.start_grace();
         }
     }
@@ -161,6 +170,7 @@ impl Presence {
         if let Some(session) = self.session.take() {
             let services = &self.dispatch.services;
             services.audience.leave(session.number);
+            session.calls.end();
             self.tell_plugins("client-left", session.number);
             // What a reply named that is not confirmed may still be asked for.
             let record = &self.record;
