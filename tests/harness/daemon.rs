@@ -271,6 +271,7 @@ impl Daemon {
             .arg("--ready-file")
             .arg(self.path("ready"))
             .env("RUST_LOG", "debug,wasmtime=info,cranelift=info")
+            .env("SYNC_CONTROL", self.path("sync"))
             .envs(self.setup.environment.iter().cloned())
             .stdout(Stdio::null())
             .stderr(log)

@@ -17,6 +17,7 @@ pub mod lab;
 pub mod panel;
 pub mod process;
 pub mod proxy;
+pub mod sync;
 pub mod values;
 pub mod wav;
 pub mod wire;
