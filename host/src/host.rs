@@ -21,7 +21,7 @@ use crate::dispatch::board::{Board, Table};
 use crate::dispatch::errands;
 use crate::dispatch::lane::Lines;
 use crate::dispatch::later::PutOff;
-use crate::dispatch::registry::Registry;
+use crate::dispatch::registry::{Registry, Remembered};
 use crate::dispatch::{Dispatch, SessionSettings};
 use crate::net;
 use crate::plugin::cache::Cache;
@@ -127,7 +127,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "open to the network: anybody there can use this device, there is no pairing yet");
     }
-    let registry = Arc::new(Registry::new(dispatch.clone(), settings.store.max_clients));
+    let registry = Arc::new(Registry::new(dispatch.clone(), remembered(&settings)));
     let uploads = net::UploadRoom::new();
     let door = net::Door {
         registry: registry.clone(),
@@ -141,7 +141,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         tokio::spawn(watch_panel(services.display.events(), services.clone())),
         tokio::spawn(errands::serve(dispatch.clone(), waiting_errands)),
         tokio::spawn(find_speaker(services.clone(), lines)),
-        tokio::spawn(tend(store.clone())),
+        tokio::spawn(tend(store.clone(), registry.clone())),
         tokio::spawn(reload(
             args.config.clone(),
             args.clone(),
@@ -312,13 +312,22 @@ fn store_settings(settings: &Settings) -> StoreSettings {
     }
 }
 
+fn remembered(settings: &Settings) -> Remembered {
+    let store = store_settings(settings);
+    Remembered {
+        clients: store.max_clients,
+        age: store.client_age,
+    }
+}
+
 /// Lets the store do its housekeeping on a thread that may wait for the disk.
-async fn tend(store: Arc<dyn Store>) {
+async fn tend(store: Arc<dyn Store>, registry: Arc<Registry>) {
     let mut last = Instant::now();
     loop {
         tokio::time::sleep(TEND_EVERY).await;
         let uptime = last.elapsed();
         last = Instant::now();
+        registry.tidy();
         let store = store.clone();
         match tokio::task::spawn_blocking(move || store.tend(uptime)).await {
             Ok(Ok(())) => {}

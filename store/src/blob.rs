@@ -142,6 +142,14 @@ impl Blob {
         self.0.len == 0
     }
 
+    /// How many of them are held in memory.
+    pub fn memory_bytes(&self) -> u64 {
+        match &self.0.content {
+            Content::Memory(bytes) => bytes.len() as u64,
+            Content::File { tail, .. } => tail.iter().map(|bytes| bytes.len() as u64).sum(),
+        }
+    }
+
     /// SHA-256 of all of it: known, or computed once. *Blocking*.
     pub fn sha256(&self) -> io::Result<Sha256> {
         if let Some(known) = self.known_sha256() {

@@ -1,6 +1,7 @@
 //! The clients of this host, by id.
 //! Invariant: one presence for each client id, so one order of its operations.
-//! Over the cap, the one longest away goes; what it wrote stays in the store's record. One whose Hello is on its way is not away.
+//! Those who are away age, and over a cap on clients and on memory the one longest away goes, first those with everything
+//! confirmed; what it wrote stays in the store's record. One whose Hello is on its way is not away.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,34 +17,80 @@ use super::presence::{Attach, Message, Presence};
 struct Known {
     sender: mpsc::UnboundedSender<Message>,
     stays: Arc<Stays>,
-    last_seen: Instant,
 }
 
-/// Why a presence can't be dropped: each reason counts one.
-#[derive(Debug, Default)]
-pub(crate) struct Stays(AtomicUsize);
+/// Bytes of memory that the replies of clients who are away may take together.
+const AWAY_BYTES: usize = 64 << 20;
+
+/// What the registry must know of a presence before it drops it.
+#[derive(Debug)]
+pub(crate) struct Stays {
+    /// Why it can't be dropped: each reason counts one.
+    reasons: AtomicUsize,
+    away: Mutex<Away>,
+}
+
+/// A client that is away.
+#[derive(Clone, Copy, Debug)]
+struct Away {
+    since: Instant,
+    /// Of what is kept for it; none where everything is confirmed.
+    bytes: usize,
+}
 
 impl Stays {
+    fn new() -> Self {
+        Self {
+            reasons: AtomicUsize::new(0),
+            away: Mutex::new(Away {
+                since: Instant::now(),
+                bytes: 0,
+            }),
+        }
+    }
+
     /// One reason more.
     pub(crate) fn begin(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.reasons.fetch_add(1, Ordering::AcqRel);
     }
 
     /// One reason less.
     pub(crate) fn end(&self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.reasons.fetch_sub(1, Ordering::AcqRel);
+    }
+
+    /// The client goes away now; so many bytes are kept for it.
+    pub(crate) fn away(&self, bytes: usize) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = Away {
+            since: Instant::now(),
+            bytes,
+        };
     }
 
     fn is_over(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 0
+        self.reasons.load(Ordering::Acquire) == 0
     }
+
+    /// Since when, and with how much; none where it is not away.
+    fn is_away(&self) -> Option<Away> {
+        let away = *self.away.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_over().then_some(away)
+    }
+}
+
+/// Who is remembered in memory, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remembered {
+    /// How many clients.
+    pub(crate) clients: usize,
+    /// How long one that is away.
+    pub(crate) age: Duration,
 }
 
 /// Finds or makes a client's presence.
 pub(crate) struct Registry {
     dispatch: Arc<Dispatch>,
-    /// Clients whose operations are remembered in memory.
-    max_clients: usize,
+    remembered: Remembered,
     clients: Mutex<Clients>,
 }
 
@@ -76,10 +123,10 @@ pub(crate) enum Refused {
 
 impl Registry {
     /// Nobody is here yet.
-    pub(crate) fn new(dispatch: Arc<Dispatch>, max_clients: usize) -> Self {
+    pub(crate) fn new(dispatch: Arc<Dispatch>, remembered: Remembered) -> Self {
         Self {
             dispatch,
-            max_clients,
+            remembered,
             clients: Mutex::default(),
         }
     }
@@ -116,7 +163,6 @@ impl Registry {
         let Some(known) = clients.known.get_mut(&client) else {
             return Err(Refused::Stopping);
         };
-        known.last_seen = Instant::now();
         // Until the presence has taken it: its inbox outlives it where it doesn't.
         known.stays.begin();
         if known.sender.send(Message::Attach(attach)).is_err() {
@@ -143,15 +189,13 @@ impl Registry {
             None => 0,
         };
         known.retain(|_, known| !known.sender.is_closed());
-        if known.len() >= self.max_clients {
-            let absent = known.iter().filter(|(_, known)| known.stays.is_over());
-            let oldest = absent
-                .min_by_key(|(_, known)| known.last_seen)
-                .map(|(id, _)| *id);
-            known.remove(&oldest.ok_or(Refused::TooMany(self.max_clients))?);
+        let most = self.remembered.clients;
+        if known.len() >= most {
+            let (longest, _) = longest_away(known, |_| true).ok_or(Refused::TooMany(most))?;
+            known.remove(&longest);
         }
         let (sender, inbox) = mpsc::unbounded_channel();
-        let stays = Arc::new(Stays::default());
+        let stays = Arc::new(Stays::new());
         let presence = Presence::new(
             self.dispatch.clone(),
             client,
@@ -160,11 +204,26 @@ impl Registry {
             stays.clone(),
         );
         tokio::spawn(presence.serve());
-        Ok(Known {
-            sender,
-            stays,
-            last_seen: Instant::now(),
-        })
+        Ok(Known { sender, stays })
+    }
+
+    /// Forgets who was away for too long, and who keeps too much; called now and then.
+    pub(crate) fn tidy(&self) {
+        let mut clients = self.clients();
+        let known = &mut clients.known;
+        let age = self.remembered.age;
+        known.retain(|_, known| {
+            let away = known.stays.is_away();
+            !known.sender.is_closed() && away.is_none_or(|away| away.since.elapsed() <= age)
+        });
+        let away = known.values().filter_map(|known| known.stays.is_away());
+        let mut bytes: usize = away.map(|away| away.bytes).sum();
+        while bytes > AWAY_BYTES
+            && let Some((longest, away)) = longest_away(known, |away| away.bytes > 0)
+        {
+            known.remove(&longest);
+            bytes -= away.bytes.min(bytes);
+        }
     }
 
     /// Lets what runs end and closes every connection; waits for it at most `limit`.
@@ -192,4 +251,16 @@ impl Registry {
             );
         }
     }
+}
+
+/// Whom to drop first: the one longest away, of those with everything confirmed where there are such.
+fn longest_away(
+    known: &HashMap<ClientId, Known>,
+    counts: impl Fn(&Away) -> bool,
+) -> Option<(ClientId, Away)> {
+    let away = known
+        .iter()
+        .filter_map(|(id, known)| Some((*id, known.stays.is_away()?)));
+    away.filter(|(_, away)| counts(away))
+        .min_by_key(|(_, away)| (away.bytes > 0, away.since))
 }

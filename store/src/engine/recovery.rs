@@ -409,17 +409,20 @@ impl Engine {
         self.disk.sync_root().map_err(io("sync the data folder"))
     }
 
-    /// Finished uploads whose parts are gone are forgotten.
+    /// Finished uploads whose parts are gone, or are not what they were, are forgotten.
     fn check_parts(&self) {
         let mut memory = self.memory();
+        let is_whole = |part: &Arc<str>, length: u64, crc32c: u32| {
+            let place = Place::Staging(part.clone());
+            matches!(self.disk.size(&place), Ok(Some(found)) if found == length)
+                && (length > VERIFY_BYTES
+                    || checksum(&self.disk, &place).is_ok_and(|found| found == crc32c))
+        };
         let lost: Vec<UploadName> = memory
             .uploads
             .iter()
             .filter(|(_, slot)| match slot.stage {
-                Stage::Complete { length, .. } => {
-                    let place = Place::Staging(slot.part.clone());
-                    !matches!(self.disk.size(&place), Ok(Some(found)) if found == length)
-                }
+                Stage::Complete { length, crc32c, .. } => !is_whole(&slot.part, length, crc32c),
                 _ => false,
             })
             .map(|(name, _)| *name)
@@ -431,7 +434,7 @@ impl Engine {
         if !changes.is_empty() {
             tracing::error!(
                 count = changes.len(),
-                "finished uploads are gone from the staging folder"
+                "finished uploads are gone from the staging folder, or were changed there; they are asked for again"
             );
             if let Err(error) = self.commit_changes(&mut memory, changes) {
                 tracing::error!(%error, "they could not be forgotten");

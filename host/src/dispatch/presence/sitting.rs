@@ -13,6 +13,9 @@ use crate::dispatch::operation::Operation;
 use crate::dispatch::random_id;
 use crate::dispatch::session::{Idle, Session};
 
+/// What remembering an operation costs besides its reply, about.
+const KEPT_BYTES: usize = 128;
+
 impl Presence {
     pub(super) fn attach(&mut self, attach: Attach) {
         let Attach {
@@ -90,6 +93,10 @@ impl Presence {
         if present {
             self.stays.begin();
         } else {
+            // Each operation that is not confirmed takes some, whatever its reply.
+            let blobs = self.blobs.memory_bytes() as usize;
+            let kept = self.record.reply_bytes() + self.record.len() * KEPT_BYTES;
+            self.stays.away(kept + blobs);
             self.stays.end();
         }
         self.dispatch.services.store.present(self.client, present);
