@@ -8,7 +8,7 @@ mod task;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Abort, Code, Data, Finish, OpenUpload, limits};
 use pixelboy_store::{Announced, ClientId, Sha256, Store};
@@ -35,9 +35,13 @@ pub(super) struct Uploads {
 #[derive(Clone)]
 pub(crate) struct UploadRoom {
     threads: Threads,
+    stall_limit: Duration,
     /// Each moving upload holds one; when the host stops, all of them back means that every part is on disk.
     moving: Arc<Semaphore>,
 }
+
+/// An upload that brings nothing for this long is put aside.
+const STALL_LIMIT: Duration = Duration::from_secs(60);
 
 /// More than can be open at a time on all connections.
 const MOST_MOVING: u32 = 1 << 20;
@@ -47,6 +51,7 @@ impl UploadRoom {
     pub(crate) fn new() -> Self {
         Self {
             threads: Threads::new(),
+            stall_limit: STALL_LIMIT,
             moving: Arc::new(Semaphore::new(MOST_MOVING as usize)),
         }
     }
@@ -151,6 +156,7 @@ impl Uploads {
             store: self.store.clone(),
             outbox: self.outbox.clone(),
             threads: self.room.threads.clone(),
+            stall_limit: self.room.stall_limit,
             state,
             inbox,
         };
@@ -226,5 +232,159 @@ impl Uploads {
         if let Some(moving) = self.moving.remove(&transfer) {
             let _ = moving.pieces.send(Piece::Abort);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use std::io;
+    use std::sync::Mutex;
+
+    use pixelboy_protocol::{Frame, FrameReader, OpenState, limits};
+    use pixelboy_store::{Settings, SqliteStore};
+
+    use super::*;
+    use crate::dispatch::UPLOAD_PLACES;
+    use crate::dispatch::outbox::Wire;
+
+    /// What was sent to the client.
+    #[derive(Clone, Default)]
+    struct Sent(Arc<Mutex<Vec<u8>>>);
+
+    impl Wire for Sent {
+        fn try_send(&self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+    }
+
+    impl Sent {
+        /// Waits for a frame that `pick` takes.
+        async fn wait<T>(&self, pick: impl Fn(&Frame<'_>) -> Option<T>) -> T {
+            let begun = Instant::now();
+            loop {
+                let mut reader = FrameReader::new();
+                reader.welcomed();
+                reader.push(&self.0.lock().unwrap());
+                while let Some(frame) = reader.next_frame().unwrap() {
+                    if let Some(found) = pick(&frame.decode().unwrap()) {
+                        return found;
+                    }
+                }
+                assert!(begun.elapsed() < Duration::from_secs(30), "it never comes");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
+
+    /// The uploads of a new connection, and what they send.
+    fn connect(store: &Arc<dyn Store>, room: &UploadRoom) -> (Uploads, Sent) {
+        let sent = Sent::default();
+        let uploads = Uploads::new(
+            ClientId([7; 16]),
+            store.clone(),
+            Arc::new(Outbox::new(Box::new(sent.clone()))),
+            Activity::starting(Instant::now()),
+            room.clone(),
+            Arc::new(Semaphore::new(UPLOAD_PLACES as usize)),
+        );
+        (uploads, sent)
+    }
+
+    fn open(transfer: u64) -> OpenUpload {
+        OpenUpload {
+            transfer,
+            length: Some(1_000),
+            sha256: None,
+            mode: OpenUpload::STORED,
+        }
+    }
+
+    fn offset(frame: &Frame<'_>) -> Option<u64> {
+        match frame {
+            Frame::Opened(opened) => match opened.state {
+                OpenState::At { offset, .. } => Some(offset),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn what_brings_nothing_for_too_long_is_put_aside_and_goes_on_when_it_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(Settings::new(folder.path())).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let room = UploadRoom {
+                stall_limit: Duration::from_millis(100),
+                ..UploadRoom::new()
+            };
+            let (mut uploads, sent) = connect(&store, &room);
+            uploads.open(open(1)).unwrap();
+            assert_eq!(sent.wait(offset).await, 0);
+            let chunk = Data::new(1, 0, &[b'x'; 600]);
+            uploads.data(&chunk).unwrap();
+            let code = sent
+                .wait(|frame| match frame {
+                    Frame::Abort(abort) => Some(abort.code),
+                    _ => None,
+                })
+                .await;
+            assert_eq!(code, Code::Interrupted);
+            // Late chunks cross it; nothing is held any more.
+            uploads.data(&Data::new(1, 600, &[b'x'; 100])).unwrap();
+            room.at_rest().await;
+            sent.0.lock().unwrap().clear();
+            uploads.open(open(1)).unwrap();
+            assert_eq!(sent.wait(offset).await, 600);
+            drop(uploads);
+            room.at_rest().await;
+        });
+    }
+
+    #[test]
+    fn those_that_wait_for_their_turn_go_with_their_connection() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(Settings::new(folder.path())).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let room = UploadRoom::new();
+            let (mut uploads, sent) = connect(&store, &room);
+            // Another connection of the client has all its places.
+            let places = uploads.places.clone();
+            let held = places.acquire_many(UPLOAD_PLACES).await.unwrap();
+            for transfer in 1..=limits::UPLOADS {
+                uploads.open(open(transfer)).unwrap();
+            }
+            let tasks = || {
+                tokio::runtime::Handle::current()
+                    .metrics()
+                    .num_alive_tasks()
+            };
+            assert_eq!(tasks(), limits::UPLOADS as usize);
+            drop(uploads);
+            let begun = Instant::now();
+            while tasks() > 0 {
+                assert!(
+                    begun.elapsed() < Duration::from_secs(30),
+                    "{} wait",
+                    tasks()
+                );
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            assert!(sent.0.lock().unwrap().is_empty());
+            drop(held);
+        });
     }
 }

@@ -24,9 +24,6 @@ use crate::dispatch::outbox::Outbox;
 /// How often what came is made durable: a crash costs no more than this.
 const DURABLE_EVERY: Duration = Duration::from_secs(1);
 
-/// An upload that brings nothing for this long is put aside; the part stays.
-const STALL_LIMIT: Duration = Duration::from_secs(60);
-
 /// An upload that a broken connection held is free again soon.
 const BUSY_RETRIES: u32 = 100;
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -81,6 +78,8 @@ pub(super) struct Task {
     pub(super) store: Arc<dyn Store>,
     pub(super) outbox: Arc<Outbox>,
     pub(super) threads: Threads,
+    /// Bringing nothing for longer, it is put aside; the part stays.
+    pub(super) stall_limit: Duration,
     pub(super) state: Arc<Shared>,
     pub(super) inbox: mpsc::UnboundedReceiver<Piece>,
 }
@@ -209,7 +208,7 @@ impl Receiving {
     async fn next(&mut self) -> Work {
         let is_durable = self.durable == self.offset;
         let due = if is_durable {
-            Instant::now() + STALL_LIMIT
+            Instant::now() + self.task.stall_limit
         } else {
             self.synced + DURABLE_EVERY
         };
@@ -308,7 +307,7 @@ impl Receiving {
     fn put_aside(self) -> Last {
         let message = format!(
             "nothing came for {} s; open it again to go on",
-            STALL_LIMIT.as_secs()
+            self.task.stall_limit.as_secs_f64()
         );
         Last::Aborted(Abort::new(self.task.transfer, Code::Interrupted, &message))
     }
