@@ -415,7 +415,7 @@ impl Engine {
         let is_whole = |part: &Arc<str>, length: u64, crc32c: u32| {
             let place = Place::Staging(part.clone());
             matches!(self.disk.size(&place), Ok(Some(found)) if found == length)
-                && (length > VERIFY_BYTES
+                && (length > READ_BYTES
                     || checksum(&self.disk, &place).is_ok_and(|found| found == crc32c))
         };
         let lost: Vec<UploadName> = memory
