@@ -43,6 +43,8 @@ pub(crate) struct Services {
     pub(crate) audience: client::Audience,
     /// Operations that answer later.
     pub(crate) waits: Arc<dyn call::Waits>,
+    /// What plugins want to be told later.
+    pub(crate) timers: timer::armed::Timers,
     /// What plugins are told.
     pub(crate) errands: errand::Errands,
 }

@@ -15,6 +15,7 @@ use pixelboy_store::{Position, Settings as StoreSettings, SqliteStore, Store};
 use crate::capability::device::Device;
 use crate::capability::effect::Station;
 use crate::capability::errand::Errands;
+use crate::capability::timer::armed::Timers;
 use crate::capability::{Services, keeper};
 use crate::config::{Args, Settings};
 use crate::dispatch::board::{Board, Table};
@@ -94,6 +95,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         audio,
         audience: crate::capability::client::Audience::default(),
         waits: put_off.clone(),
+        timers: Timers::new(store.clone(), errands.clone()),
         errands,
     });
     let board = Board::new(Table::new([]).map_err(failed("make the opcode table"))?);
@@ -134,6 +136,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         uploads: uploads.clone(),
     };
     restore(&services, &lines).await;
+    services.timers.restore();
     let tasks = [
         tokio::spawn(listener.serve(door, settings.host.max_connections)),
         tokio::spawn(keeper::keep(services.clone())),

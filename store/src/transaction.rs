@@ -314,6 +314,19 @@ impl Transaction {
         self.kv_set(&device(), key, bytes)
     }
 
+    /// Names of device state that begin with `prefix`, as [`Transaction::kv_keys`].
+    ///
+    /// # Errors
+    /// As [`Transaction::kv_keys`].
+    pub fn state_keys(
+        &mut self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.kv_keys(&device(), prefix, after, limit)
+    }
+
     /// Stages that a piece of device state is gone.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use pixelboy_protocol::{Failure, Value};
 use tokio::sync::mpsc;
 
+use super::timer::armed::Firing;
+
 /// The kinds of events that there are, with the grant that a plugin needs to be told of them.
 pub(crate) const EVENTS: [(&str, Option<&str>); 7] = [
     ("started", None),
@@ -34,6 +36,8 @@ pub(crate) enum What {
         kind: &'static str,
         details: Vec<(String, Value)>,
     },
+    /// `@timer`.
+    Timer(Firing),
     /// `@answer` of a client.
     Answer {
         tag: String,

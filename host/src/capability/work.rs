@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use pixelboy_store::Transaction;
 
 use super::effect::Effect;
-use super::failure;
+use super::{failure, timer};
 use crate::plugin::contract::pixelboy::plugin::types::{Failure, Node, Values};
 
 /// Where an operation came from.
@@ -27,6 +27,8 @@ pub(crate) struct Work {
     pub(crate) transaction: Option<Transaction>,
     /// Staged effects, in the order asked for.
     pub(crate) effects: Vec<Effect>,
+    /// Timers set and cancelled, in order.
+    pub(crate) timers: Vec<timer::Change>,
     /// Answers to operations that were put off, by their tokens.
     pub(crate) completed: Vec<(u64, Result<Values, Failure>)>,
     /// Who asked.
@@ -56,6 +58,7 @@ impl Work {
         Self {
             transaction: Some(transaction),
             effects: Vec::new(),
+            timers: Vec::new(),
             completed: Vec::new(),
             caller,
             deadline,

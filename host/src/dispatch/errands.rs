@@ -10,8 +10,9 @@ use pixelboy_protocol::{Failure, OpEntry, Value};
 use tokio::sync::mpsc;
 
 use super::Dispatch;
-use super::run::{self, Own};
+use super::run::{self, NotRun, Own};
 use crate::capability::errand::{Errand, What};
+use crate::capability::timer::armed::Firing;
 
 /// Events that may wait for one plugin.
 const MAX_EVENTS: usize = 64;
@@ -32,7 +33,7 @@ pub(crate) async fn serve(dispatch: Arc<Dispatch>, mut errands: mpsc::UnboundedR
                 listeners.retain(|name| plugin.as_ref().is_none_or(|only| only == name));
                 listeners
             }
-            What::Answer { .. } => plugin.into_iter().collect(),
+            What::Timer(_) | What::Answer { .. } => plugin.into_iter().collect(),
         };
         for name in plugins {
             let queue = queues
@@ -76,14 +77,33 @@ async fn attend(dispatch: &Arc<Dispatch>, plugin: Arc<str>, what: What) {
     let (op, args) = match what {
         What::Event { kind, details } => ("@event", vec![kind.into(), Value::Map(details)]),
         What::Answer { tag, outcome } => ("@answer", answer(tag, outcome)),
+        What::Timer(firing) => return fire(dispatch, plugin, firing).await,
     };
     let own = Own {
         plugin,
         entry: entry(op),
-        fired: None,
+        firing: None,
     };
     // A plugin that failed was told of in the log; it is not told twice.
     let _ = run::run_own(dispatch, own, args).await;
+}
+
+async fn fire(dispatch: &Arc<Dispatch>, plugin: Arc<str>, firing: Firing) {
+    let args = vec![
+        firing.id.clone().into(),
+        Value::Bytes(firing.payload.to_vec()),
+    ];
+    let own = Own {
+        plugin: plugin.clone(),
+        entry: entry("@timer"),
+        firing: Some(firing.clone()),
+    };
+    let timers = &dispatch.services.timers;
+    match run::run_own(dispatch, own, args).await {
+        Ok(()) => timers.done(&plugin, &firing),
+        Err(NotRun::Gone) => timers.park(&plugin, &firing),
+        Err(NotRun::Failed) => timers.again(&plugin, &firing),
+    }
 }
 
 fn answer(tag: String, outcome: Result<Vec<Value>, Failure>) -> Vec<Value> {

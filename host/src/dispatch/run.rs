@@ -27,8 +27,9 @@ use super::{Dispatch, lane};
 use crate::capability::Guest;
 use crate::capability::blob::{self, Data};
 use crate::capability::effect::Effect;
+use crate::capability::timer::armed::Firing;
 use crate::capability::work::{Caller, Work};
-use crate::capability::{failure, keeper};
+use crate::capability::{failure, keeper, timer};
 use crate::plugin::contract::pixelboy::plugin::types::{self, Node};
 use crate::plugin::instance::{Fault, Instance};
 use crate::plugin::seat::Turn;
@@ -64,6 +65,7 @@ struct Addressee<'a> {
 /// What an operation's commit does besides its transaction.
 struct Conclusion {
     effects: Vec<Effect>,
+    timers: Vec<timer::Change>,
     /// Its own answer is put off under this token.
     later: Option<u64>,
     /// Those of others that it answers.
@@ -147,8 +149,8 @@ pub(crate) struct Own {
     pub(crate) plugin: Arc<str>,
     /// Its name, which begins with `@`.
     pub(crate) entry: OpEntry,
-    /// The timer that fired, by its name in the store.
-    pub(crate) fired: Option<String>,
+    /// The timer that fired.
+    pub(crate) firing: Option<Firing>,
 }
 
 /// Why an operation of a plugin's own did not happen.
@@ -176,9 +178,11 @@ pub(crate) async fn run_own(
         deadline: None,
         bytes: 0,
     };
+    let durable = own.firing.as_ref().filter(|firing| firing.durable);
+    let fired = durable.map(|firing| timer::key(&own.plugin, &firing.id));
     let context = Context {
         dispatch: dispatch.clone(),
-        origin: Origin::Plugin { fired: own.fired },
+        origin: Origin::Plugin { fired },
         caller: Caller {
             own: true,
             ..Caller::default()
@@ -195,6 +199,12 @@ pub(crate) async fn run_own(
         let mut turn = serving.seat.turn().await;
         if dispatch.board.edition() != edition {
             continue;
+        }
+        let timers = &dispatch.services.timers;
+        let firing = own.firing.as_ref();
+        if firing.is_some_and(|firing| !timers.is_due(&own.plugin, firing)) {
+            // It was set anew or cancelled while this waited.
+            return Ok(());
         }
         let call = Call {
             context: &context,
@@ -465,6 +475,7 @@ impl Call<'_> {
         };
         let conclusion = Conclusion {
             effects: work.effects,
+            timers: work.timers,
             later,
             answers,
             place,
@@ -544,6 +555,7 @@ impl Call<'_> {
     ) -> Result<Ran, Again> {
         let Conclusion {
             effects,
+            timers,
             later,
             answers,
             place,
@@ -563,6 +575,9 @@ impl Call<'_> {
         for (_, later, outcome) in answers {
             later.answer(outcome, ran.after);
         }
+        let services = &self.context.dispatch.services;
+        let plugin = &self.serving.seat.name;
+        services.timers.apply(plugin, timers, ran.after);
         let later = later.map(|token| {
             if let Origin::Client { client, answers } = &self.context.origin {
                 let operation = OperationId {

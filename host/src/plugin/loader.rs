@@ -192,6 +192,7 @@ impl Loader {
                 let reloaded = Value::Bool(before.is_some());
                 let errands = &self.services.errands;
                 errands.event(Some(name.into()), "started", [("reloaded", reloaded)]);
+                self.services.timers.wake(name);
                 if let Some(before) = before {
                     before.seat.retire(before.version.serial).await;
                     self.before.insert(name.to_owned(), before);
@@ -276,6 +277,7 @@ impl Loader {
         // Waits for what runs, which may put one more off.
         gone.seat.retire(gone.version.serial).await;
         self.put_off.interrupt(name);
+        self.services.timers.forget(name);
     }
 
     fn refuse(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pixelboy_plugin::display::Animation;
 use pixelboy_plugin::prelude::*;
 use pixelboy_plugin::store::Writer;
-use pixelboy_plugin::{audio, client, display, kv, store};
+use pixelboy_plugin::{audio, client, display, kv, store, timer};
 
 /// Does all that the contract has, as asked.
 #[plugin]
@@ -147,12 +147,59 @@ impl Actor {
     #[answer]
     fn answered(tag: String, answer: Answer) -> Result<()> {
         if let Some(token) = tag.strip_prefix("relay ") {
-            return complete(token.parse()?, answer.map(|values| Value::from(values)));
+            return complete(token.parse()?, answer.map(Value::from));
         }
         note(&match answer {
             Ok(values) => format!("answer tag={tag} {values:?}"),
             Err(failure) => format!("answer tag={tag} code={}", failure.code()),
         })
+    }
+
+    /// Sets a timer; then refuses where that is asked for.
+    #[op]
+    fn set_timer(
+        id: String,
+        after_ms: u32,
+        payload: String,
+        durable: bool,
+        #[default(false)] refuse: bool,
+    ) -> Result<()> {
+        let after = Duration::from_millis(after_ms.into());
+        match durable {
+            true => timer::set_durable(&id, after, payload)?,
+            false => timer::set(&id, after, payload)?,
+        }
+        match refuse {
+            true => Err(Failure::failed("refused as asked")),
+            false => Ok(()),
+        }
+    }
+
+    /// Forgets a timer.
+    #[op]
+    fn cancel_timer(id: String) -> Result<()> {
+        timer::cancel(&id)
+    }
+
+    /// Notes it. What the payload says: `down N` counts down by setting it again, `refuse` refuses, `trap` crashes until
+    /// there is a file `fixed.txt`.
+    #[timer]
+    #[expect(clippy::panic, reason = "as asked")]
+    fn fired(id: String, payload: Vec<u8>) -> Result<()> {
+        let payload = String::from_utf8(payload)?;
+        note(&format!("fired {id} {payload}"))?;
+        if let Some(left) = payload.strip_prefix("down ") {
+            let left: u32 = left.parse()?;
+            if left > 0 {
+                let next = format!("down {}", left - 1);
+                timer::set_durable(&id, Duration::from_millis(50), next)?;
+            }
+        }
+        match payload.as_str() {
+            "refuse" => Err(Failure::failed("refused as asked")),
+            "trap" if store::find("fixed.txt")?.is_none() => panic!("crashed as asked"),
+            _ => Ok(()),
+        }
     }
 
     #[event("started")]

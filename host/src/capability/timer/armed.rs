@@ -1,0 +1,278 @@
+//! The timers that are set, and their firing.
+//! Invariant: changes with the commit that sets or cancels one, in the plugin's own turn: so what fires late, after it was
+//! set anew or cancelled, is known to be stale. None fires before the commit that set it is durable.
+//! Not here: the operation that a firing is (`dispatch::errands`).
+//! A handler that traps: tried again after 1, 10 and 60 s. A durable timer whose plugin is away waits for it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pixelboy_store::{Position, Store};
+use tokio::task::AbortHandle;
+
+use super::{Change, Kept, PREFIX, Setting, unix_ms};
+use crate::capability::errand::{Errand, Errands, What};
+
+/// When a handler that trapped is tried again.
+const AGAIN_AFTER: [Duration; 3] = [
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+];
+
+/// Names that are read from the store at a time.
+const PAGE: usize = 256;
+
+/// All timers, of all plugins.
+pub(crate) struct Timers {
+    store: Arc<dyn Store>,
+    errands: Errands,
+    armed: Mutex<HashMap<(Arc<str>, String), Armed>>,
+    serials: AtomicU64,
+}
+
+struct Armed {
+    /// Which setting of it this is.
+    serial: u64,
+    payload: Arc<[u8]>,
+    durable: bool,
+    /// How often its handler trapped.
+    trapped: usize,
+    /// Waits for its time; none for one whose plugin is away.
+    waits: Option<AbortHandle>,
+}
+
+/// A timer that fires.
+#[derive(Clone, Debug)]
+pub(crate) struct Firing {
+    pub(crate) id: String,
+    pub(crate) payload: Arc<[u8]>,
+    pub(crate) durable: bool,
+    serial: u64,
+}
+
+impl Timers {
+    /// None are set.
+    pub(crate) fn new(store: Arc<dyn Store>, errands: Errands) -> Self {
+        Self {
+            store,
+            errands,
+            armed: Mutex::default(),
+            serials: AtomicU64::new(1),
+        }
+    }
+
+    fn armed(&self) -> std::sync::MutexGuard<'_, HashMap<(Arc<str>, String), Armed>> {
+        self.armed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many a plugin has set.
+    pub(crate) fn count(&self, plugin: &str) -> usize {
+        let armed = self.armed();
+        armed.keys().filter(|(owner, _)| **owner == *plugin).count()
+    }
+
+    /// Whether it is set.
+    pub(crate) fn has(&self, plugin: &Arc<str>, id: &str) -> bool {
+        self.armed().contains_key(&(plugin.clone(), id.to_owned()))
+    }
+
+    /// An operation of the plugin has committed; what fires of this waits until `after` is durable.
+    pub(crate) fn apply(&self, plugin: &Arc<str>, changes: Vec<Change>, after: Position) {
+        for Change { id, set } in changes {
+            let name = (plugin.clone(), id);
+            match set {
+                Some(setting) => self.arm(name, setting, after),
+                None => self.disarm(&name),
+            }
+        }
+    }
+
+    fn disarm(&self, name: &(Arc<str>, String)) {
+        if let Some(waits) = self.armed().remove(name).and_then(|old| old.waits) {
+            waits.abort();
+        }
+    }
+
+    fn arm(&self, name: (Arc<str>, String), setting: Setting, after: Position) {
+        self.disarm(&name);
+        let mut timer = Armed {
+            serial: self.serials.fetch_add(1, Ordering::Relaxed),
+            payload: setting.payload.into(),
+            durable: setting.durable,
+            trapped: 0,
+            waits: None,
+        };
+        timer.waits = Some(self.fire_after(&name, &timer, setting.after, after));
+        self.armed().insert(name, timer);
+    }
+
+    /// Starts the wait.
+    fn fire_after(
+        &self,
+        (plugin, id): &(Arc<str>, String),
+        timer: &Armed,
+        time: Duration,
+        after: Position,
+    ) -> AbortHandle {
+        let errand = Errand {
+            plugin: Some(plugin.clone()),
+            what: What::Timer(Firing {
+                id: id.clone(),
+                payload: timer.payload.clone(),
+                durable: timer.durable,
+                serial: timer.serial,
+            }),
+        };
+        let (store, errands) = (self.store.clone(), self.errands.clone());
+        let wait = tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            // After a failed sync nothing that came of it happens.
+            let is_durable = store.durable().position() >= after;
+            if is_durable || store.wait(after).await.is_ok() {
+                errands.send(errand);
+            }
+        });
+        wait.abort_handle()
+    }
+
+    /// Whether the firing is of the timer as it is set now. Asked in the plugin's turn.
+    pub(crate) fn is_due(&self, plugin: &Arc<str>, firing: &Firing) -> bool {
+        let armed = self.armed();
+        let now = armed.get(&(plugin.clone(), firing.id.clone()));
+        now.is_some_and(|now| now.serial == firing.serial)
+    }
+
+    /// The firing is done, unless its handler set the timer anew.
+    pub(crate) fn done(&self, plugin: &Arc<str>, firing: &Firing) {
+        if self.is_due(plugin, firing) {
+            self.disarm(&(plugin.clone(), firing.id.clone()));
+        }
+    }
+
+    /// The plugin is away: a durable timer waits for it.
+    pub(crate) fn park(&self, plugin: &Arc<str>, firing: &Firing) {
+        if !firing.durable {
+            return self.done(plugin, firing);
+        }
+        let mut armed = self.armed();
+        if let Some(timer) = armed.get_mut(&(plugin.clone(), firing.id.clone()))
+            && timer.serial == firing.serial
+        {
+            timer.waits = None;
+        }
+    }
+
+    /// The handler trapped: it is tried again some times. A durable one is then kept for another version, or another start.
+    pub(crate) fn again(&self, plugin: &Arc<str>, firing: &Firing) {
+        let name = (plugin.clone(), firing.id.clone());
+        let mut armed = self.armed();
+        let Some(timer) = armed.get_mut(&name) else {
+            return;
+        };
+        if timer.serial != firing.serial {
+            return;
+        }
+        match AGAIN_AFTER.get(timer.trapped) {
+            Some(time) => {
+                timer.trapped += 1;
+                let waits = self.fire_after(&name, timer, *time, Position::default());
+                timer.waits = Some(waits);
+            }
+            None => {
+                let (plugin, id) = (&**plugin, &*firing.id);
+                tracing::warn!(plugin, id, "a timer's handler kept failing; it is given up");
+                drop(armed);
+                self.park(&name.0, firing);
+            }
+        }
+    }
+
+    /// A version of the plugin serves: what waited for one fires.
+    pub(crate) fn wake(&self, plugin: &str) {
+        let mut armed = self.armed();
+        let parked = armed
+            .iter_mut()
+            .filter(|((owner, _), timer)| **owner == *plugin && timer.waits.is_none());
+        for (name, timer) in parked {
+            timer.trapped = 0;
+            timer.waits = Some(self.fire_after(name, timer, Duration::ZERO, Position::default()));
+        }
+    }
+
+    /// The plugin is gone; what is not durable goes with it.
+    pub(crate) fn forget(&self, plugin: &str) {
+        let mut armed = self.armed();
+        let gone = armed.extract_if(|(owner, _), timer| **owner == *plugin && !timer.durable);
+        for (_, timer) in gone {
+            if let Some(waits) = timer.waits {
+                waits.abort();
+            }
+        }
+    }
+
+    /// Sets what the store has, when the host starts.
+    pub(crate) fn restore(&self) {
+        let mut transaction = self.store.begin();
+        let mut last: Option<String> = None;
+        loop {
+            let names = match transaction.state_keys(PREFIX, last.as_deref(), PAGE) {
+                Ok(names) => names,
+                Err(error) => {
+                    return tracing::warn!(%error, "the timers that were set could not be read");
+                }
+            };
+            let Some(newest) = names.last() else { return };
+            last = Some(newest.clone());
+            for name in &names {
+                let bytes = transaction.state(name);
+                let kept = bytes.ok().flatten();
+                let kept = kept.and_then(|bytes| postcard::from_bytes::<Kept>(&bytes).ok());
+                let Some(kept) = kept else {
+                    tracing::warn!(timer = name, "a timer that was set could not be read");
+                    continue;
+                };
+                if let Some((plugin, id)) = name.strip_prefix(PREFIX).and_then(split) {
+                    let setting = Setting {
+                        after: left(&kept, unix_ms()),
+                        payload: kept.payload,
+                        durable: true,
+                    };
+                    self.arm((plugin.into(), id.to_owned()), setting, Position::default());
+                }
+            }
+        }
+    }
+}
+
+/// A plugin's name has no slash; an id may.
+fn split(name: &str) -> Option<(&str, &str)> {
+    name.split_once('/')
+}
+
+/// What is left of its time at `now_ms`. Where the clock was set back, or was wrong: all of it at most.
+fn left(kept: &Kept, now_ms: u64) -> Duration {
+    let gone_ms = now_ms.saturating_sub(kept.set_at_ms);
+    Duration::from_millis(kept.after_ms.saturating_sub(gone_ms))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_never_more_than_was_asked_for_whatever_the_clock_says() {
+        let kept = Kept {
+            set_at_ms: 1_000_000,
+            after_ms: 5_000,
+            payload: Vec::new(),
+        };
+        let left_at = |now_ms| left(&kept, now_ms).as_millis();
+        assert_eq!(left_at(1_001_000), 4_000);
+        assert_eq!(left_at(1_005_000), 0);
+        assert_eq!(left_at(9_000_000), 0, "it fires late rather than never");
+        assert_eq!(left_at(0), 5_000, "a device without a clock at its start");
+    }
+}
