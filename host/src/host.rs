@@ -39,7 +39,7 @@ const UPLOADS_LIMIT: Duration = Duration::from_millis(700);
 /// How often music that waits for a speaker is tried again.
 const SPEAKER_EVERY: Duration = Duration::from_secs(5);
 
-/// How often the store ages its records and syncs plain files.
+/// The store's housekeeping follows what it is for within this time, and goes on no more often.
 const TEND_EVERY: Duration = Duration::from_secs(1);
 
 /// Anything that keeps the host from starting, as one sentence.
@@ -323,22 +323,31 @@ fn remembered(settings: &Settings) -> Remembered {
     }
 }
 
-/// Lets the store do its housekeeping on a thread that may wait for the disk.
+/// Lets the store do its housekeeping on a thread that may wait for the disk; sleeps while there is nothing to do.
 async fn tend(store: Arc<dyn Store>, registry: Arc<Registry>) {
     let mut last = Instant::now();
+    let mut trouble = String::new();
     loop {
-        tokio::time::sleep(TEND_EVERY).await;
         let uptime = last.elapsed();
         last = Instant::now();
         registry.tidy();
-        let store = store.clone();
-        match tokio::task::spawn_blocking(move || store.tend(uptime)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the store's housekeeping failed; it is tried again")
-            }
-            Err(_) => return,
+        let tending = store.clone();
+        let tended = tokio::task::spawn_blocking(move || tending.tend(uptime)).await;
+        let (rest, said) = match tended {
+            Ok(Ok(rest)) => (rest, String::new()),
+            Ok(Err(error)) => (TEND_EVERY, error.to_string()),
+            Err(panic) => (TEND_EVERY, panic.to_string()),
+        };
+        // A disk that stays full is told once.
+        if said != trouble && !said.is_empty() {
+            tracing::warn!(
+                error = said,
+                "the store's housekeeping failed; it is tried again"
+            );
         }
+        trouble = said;
+        let _ = tokio::time::timeout(rest.saturating_sub(TEND_EVERY), store.stirred()).await;
+        tokio::time::sleep(TEND_EVERY).await;
     }
 }
 

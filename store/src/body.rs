@@ -82,6 +82,17 @@ impl Body {
         self.lock().waiting.push_back(bytes);
     }
 
+    /// What was committed after the first `len` bytes never became durable.
+    pub(crate) fn cut(&self, len: u64) {
+        let inner = &mut *self.lock();
+        let mut room = usize::try_from(len.saturating_sub(inner.on_disk)).unwrap_or(usize::MAX);
+        inner.waiting.retain(|piece| {
+            let stays = room > 0;
+            room = room.saturating_sub(piece.len());
+            stays
+        });
+    }
+
     /// The first `len` bytes, to be read; and how the plain file looks that has some of them.
     pub(crate) fn open(
         &self,

@@ -7,12 +7,16 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Advice, FlockOperation, OFlags};
 
 use crate::{MediaPath, Position};
+
+/// A file that only takes room.
+const BALLAST: &str = "ballast";
+const BALLAST_BYTES: u64 = 1 << 20;
 
 /// Where a plain file lies in the data folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,6 +47,10 @@ pub(crate) struct Disk {
     names: AtomicU64,
     /// The file `lock` once more, for what it says.
     mark: File,
+    /// Whether the ballast lies there.
+    has_ballast: AtomicBool,
+    /// It was given back, and could not be laid again yet.
+    owes_ballast: AtomicBool,
     /// `aside/N`, once something was moved there.
     aside: OnceLock<PathBuf>,
     #[cfg(test)]
@@ -93,6 +101,8 @@ impl Disk {
             root: root.to_owned(),
             prefix: hex::encode(random),
             names: AtomicU64::new(0),
+            has_ballast: AtomicBool::new(root.join(BALLAST).exists()),
+            owes_ballast: AtomicBool::new(false),
             mark,
             aside: OnceLock::new(),
             #[cfg(test)]
@@ -200,6 +210,46 @@ impl Disk {
         }
         std::fs::rename(self.root.join(below), self.root.join(&to))?;
         Ok(to)
+    }
+
+    /// Takes room that is given back when the disk is full, so that what frees space can still be written down.
+    pub(crate) fn lay_ballast(&self, reserve: u64) {
+        let room = BALLAST_BYTES.saturating_mul(4).saturating_add(reserve);
+        if self.has_ballast.load(Ordering::Relaxed)
+            || !self.free_bytes().is_ok_and(|free| free > room)
+        {
+            return;
+        }
+        // Room that can't be had is no fault.
+        let laid = File::create(self.root.join(BALLAST)).and_then(|file| {
+            let flags = rustix::fs::FallocateFlags::empty();
+            rustix::fs::fallocate(&file, flags, 0, BALLAST_BYTES)
+                .or_else(|_| file.write_all_at(&vec![0; BALLAST_BYTES as usize], 0))
+        });
+        match laid {
+            Ok(()) => {
+                self.has_ballast.store(true, Ordering::Relaxed);
+                self.owes_ballast.store(false, Ordering::Relaxed);
+            }
+            Err(_) => drop(std::fs::remove_file(self.root.join(BALLAST))),
+        }
+    }
+
+    /// Gives that room back.
+    pub(crate) fn drop_ballast(&self) {
+        if self.has_ballast.swap(false, Ordering::Relaxed) {
+            let _ = std::fs::remove_file(self.root.join(BALLAST));
+            self.owes_ballast.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes that are not there to be used for growing.
+    pub(crate) fn missing_ballast(&self) -> u64 {
+        if self.owes_ballast.load(Ordering::Relaxed) {
+            BALLAST_BYTES
+        } else {
+            0
+        }
     }
 
     /// The data folder itself.

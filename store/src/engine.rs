@@ -22,13 +22,13 @@ use crate::disk::Disk;
 use crate::memory::Memory;
 use crate::plain::{Plain, Stuck};
 use crate::sqlite::Tables;
+use crate::wait::Stir;
 use crate::{Settings, StoreError, StoreId};
 
 use checked::Checked;
 pub(crate) use checked::READ_BYTES;
 pub(crate) use group::{Committer, WaitFuture};
 pub use inspect::Inspection;
-pub(crate) use uploads::refused;
 
 /// Everything behind a store.
 pub(crate) struct Engine {
@@ -44,10 +44,14 @@ pub(crate) struct Engine {
     group: group::Group,
     /// Raised whenever commits move from memory to the tables.
     folds: AtomicU64,
+    /// Raised whenever commits are taken back.
+    retreats: AtomicU64,
     /// Plain files could not follow the record; files are not to be written until they do. Told by the second one.
     stuck: AtomicBool,
     why_stuck: Mutex<Option<Stuck>>,
     checked: Arc<Checked>,
+    /// Something was written or confirmed since housekeeping last began.
+    pub(crate) stir: Stir,
     /// The store's uptime at the last fold.
     folded_at_ms: AtomicU64,
     /// Whether the media folder was compared with the index since the store was opened.
@@ -92,13 +96,45 @@ impl Engine {
         })
     }
 
+    /// Nothing could be written, and nothing was synced: what is not durable is taken back, as if it had never been. Needs the
+    /// writer.
+    fn take_back(&self, why: StoreError) {
+        let (durable, head) = {
+            let mut memory = self.memory();
+            self.retreats.fetch_add(1, Ordering::AcqRel);
+            memory.take_back(true);
+            if let Ok(bytes) = self.media_bytes(&memory) {
+                memory.space.media = bytes;
+            }
+            memory.space.forget_answer();
+            (memory.durable, memory.head)
+        };
+        self.folds.fetch_add(1, Ordering::AcqRel);
+        let count = head.0 - durable.0;
+        tracing::error!(%why, count, "operations could not be written, and were taken back");
+        self.group.take_back(durable, head, why.into());
+    }
+
+    /// Bytes of all files as they are now.
+    fn media_bytes(&self, memory: &Memory) -> Result<u64, StoreError> {
+        let mut bytes = self.tables.media_bytes()?;
+        for (path, _, state) in memory.overlay.files() {
+            if let Some((_, row, _)) = self.tables.file(path.as_str())? {
+                bytes = bytes.saturating_sub(row.size);
+            }
+            bytes = bytes.saturating_add(state.map_or(0, |state| state.row.size));
+        }
+        Ok(bytes)
+    }
+
     /// A sync failed: nobody can tell any more what is on disk. Writes are refused from now on, and reads go back to what
     /// is known to be durable.
     fn fail(&self, what: &'static str, reason: &dyn std::fmt::Display) {
         tracing::error!(%reason, "failed to {what}: writes are refused until the host is restarted");
         let durable = {
             let mut memory = self.memory();
-            memory.take_back();
+            memory.refused = true;
+            memory.take_back(false);
             memory.durable
         };
         self.folds.fetch_add(1, Ordering::AcqRel);

@@ -225,6 +225,59 @@ pub enum CommitError {
 #[error("it is not known whether this is on disk; restart the host and ask again")]
 pub struct OutcomeUnknown;
 
+/// Why a commit is not on disk.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotDurable {
+    /// Nobody knows whether it is.
+    #[error(transparent)]
+    Unknown(#[from] OutcomeUnknown),
+    /// It is not, for sure, and nothing of it stays: nothing could be written.
+    #[error("nothing was stored: {0}")]
+    TakenBack(Unwritten),
+}
+
+/// Why nothing could be written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unwritten {
+    /// The disk is full.
+    #[error(transparent)]
+    NoSpace(#[from] NoSpace),
+    /// The file system takes no writes.
+    #[error("{}", StoreError::DiskReadOnly)]
+    DiskReadOnly,
+    /// The disk failed at the write.
+    #[error("{reason}")]
+    Failed {
+        /// The system's reason.
+        reason: String,
+    },
+}
+
+impl From<StoreError> for Unwritten {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::NoSpace(full) => Self::NoSpace(full),
+            StoreError::DiskReadOnly => Self::DiskReadOnly,
+            other => Self::Failed {
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<Unwritten> for StoreError {
+    fn from(why: Unwritten) -> Self {
+        match why {
+            Unwritten::NoSpace(full) => Self::NoSpace(full),
+            Unwritten::DiskReadOnly => Self::DiskReadOnly,
+            Unwritten::Failed { reason } => Self::Database {
+                what: "write",
+                reason,
+            },
+        }
+    }
+}
+
 /// Why an upload does not go on. It stays as it was except where said.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {

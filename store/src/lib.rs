@@ -1,7 +1,8 @@
 //! The durable store: media as plain files, key-value data, device state and the record of operations.
 //! Invariant: what a [`Receipt`] names is on disk, and survives a crash or a power cut whole.
 //! Not here: opcodes, plugins, the network; this crate knows no other crate of ours.
-//! A failed sync: whoever waits gets [`OutcomeUnknown`], and writes are refused until the store is opened anew.
+//! A failed sync: whoever waits gets [`OutcomeUnknown`], and writes are refused until the store is opened anew. A write that
+//! failed before any sync (a full disk): what waits is taken back as if it had never been, and the store goes on.
 
 #![cfg_attr(
     test,
@@ -52,7 +53,8 @@ pub use blob::{Blob, BlobReader};
 pub use engine::Inspection;
 pub use entry::{Entry, MAX_KIND_BYTES, MAX_PROPERTIES_BYTES};
 pub use error::{
-    CommitError, NoSpace, OpenError, OutcomeUnknown, SpaceLimit, StoreError, UploadError,
+    CommitError, NoSpace, NotDurable, OpenError, OutcomeUnknown, SpaceLimit, StoreError, Unwritten,
+    UploadError,
 };
 pub use id::{
     ClientId, KvNamespace, OperationId, Position, Receipt, RequestDigest, Sha256, StoreId,
@@ -65,4 +67,4 @@ pub use store::{Admission, ClientRecord, OperationRecord, Store};
 pub use transaction::{MAX_KEY_BYTES, MAX_VALUE_BYTES, Transaction};
 pub use upload::{Announced, Upload, UploadState};
 pub use verify::{Fault, Problem, Progress, Repaired, Report};
-pub use wait::Wait;
+pub use wait::{Stirred, Wait};

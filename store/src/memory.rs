@@ -133,17 +133,27 @@ impl Memory {
         self.bodies.retain(|_, body| body.strong_count() > 0);
     }
 
-    /// What never became durable is taken back, so that reads go on from what is.
-    pub(crate) fn take_back(&mut self) {
-        self.refused = true;
-        self.line.clear();
-        self.overlay.drop_after(self.durable);
-        self.bodies.clear();
+    /// What never became durable is taken back, so that reads go on from what is. `for_sure`: it never will be; otherwise the
+    /// replies stay, and whoever asks for one waits and learns that nobody can tell.
+    pub(crate) fn take_back(&mut self, for_sure: bool) {
+        for commit in self.line.drain(..) {
+            commit.staged.iter().for_each(|file| file.release());
+        }
+        let durable = self.durable;
+        self.overlay.drop_after(durable);
+        if for_sure {
+            self.overlay.drop_replies_after(durable);
+            self.clients.take_back(durable);
+            self.uploads.take_back(durable);
+        }
         let Self {
             overlay, bodies, ..
         } = self;
+        // Who has another body yet began before, and commits nothing any more.
+        bodies.clear();
         for (path, _, state) in overlay.files() {
             if let Some(state) = state {
+                state.body.cut(state.row.size);
                 bodies.insert(path.clone(), Arc::downgrade(&state.body));
             }
         }
@@ -247,7 +257,7 @@ impl Memory {
             }
             Change::UploadConsumed { client, number, by } => {
                 if let Some(slot) = self.uploads.get_mut(&(client, number)) {
-                    slot.stage = Stage::Consumed { by };
+                    slot.consume(by, position);
                 }
             }
             Change::NoUpload { client, number } => {

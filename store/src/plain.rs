@@ -146,7 +146,12 @@ impl Plain {
     pub(crate) fn retry(&mut self, disk: &Disk) {
         while let Some((position, steps)) = self.stuck.front_mut() {
             while let Some(step) = steps.front() {
-                if let Err(error) = step.run(disk, &mut self.dirty) {
+                let mut ran = step.run(disk, &mut self.dirty);
+                if ran.as_ref().is_err_and(is_full) {
+                    disk.drop_ballast();
+                    ran = step.run(disk, &mut self.dirty);
+                }
+                if let Err(error) = ran {
                     let stuck = step.stuck(disk, &error);
                     if self.why.as_ref().is_none_or(|told| told.why != stuck.why) {
                         tracing::error!(
@@ -252,6 +257,13 @@ impl PlainStep {
         }
         Ok(())
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 /// A file leaves its path for `staging/`, where it can still be read.

@@ -15,8 +15,8 @@ use std::time::Duration;
 use crate::engine::{Committer, Engine, WaitFuture};
 use crate::{
     Admission, Announced, Blob, ClientId, ClientRecord, CommitError, OpenError, OperationId,
-    OperationRecord, Position, Receipt, RequestDigest, Settings, Store, StoreError, StoreId,
-    Transaction, UploadError, UploadState, Wait,
+    OperationRecord, Position, Receipt, RequestDigest, Settings, Stirred, Store, StoreError,
+    StoreId, Transaction, UploadError, UploadState, Wait,
 };
 
 pub(crate) use salvage::{remove as remove_record, salvage};
@@ -114,6 +114,18 @@ impl Store for SqliteStore {
         self.engine.durable()
     }
 
+    fn is_durable(&self, position: Position) -> bool {
+        self.engine.is_durable(position)
+    }
+
+    fn if_not_taken_back(&self, position: Position) -> Position {
+        if self.engine.was_taken_back(position) {
+            Position::default()
+        } else {
+            position
+        }
+    }
+
     fn wait(&self, position: Position) -> Wait {
         Wait::new(WaitFuture::new(self.engine.clone(), position))
     }
@@ -135,8 +147,15 @@ impl Store for SqliteStore {
         self.engine.abort_upload(client, number)
     }
 
-    fn tend(&self, uptime: Duration) -> Result<(), StoreError> {
+    fn tend(&self, uptime: Duration) -> Result<Duration, StoreError> {
         self.engine.tend(uptime)
+    }
+
+    fn stirred(&self) -> Stirred {
+        let engine = self.engine.clone();
+        Stirred::new(std::future::poll_fn(move |context| {
+            engine.stir.poll(context)
+        }))
     }
 
     fn close(&self) -> Result<(), StoreError> {

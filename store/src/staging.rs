@@ -99,6 +99,13 @@ impl StagedFile {
         self.kept.store(true, Ordering::Release);
     }
 
+    /// The commit that adopted it was taken back.
+    pub(crate) fn release(&self) {
+        if self.upload.is_none() {
+            self.kept.store(false, Ordering::Release);
+        }
+    }
+
     /// A handle of its own on the same file.
     pub(crate) fn handle(&self) -> io::Result<File> {
         Ok(File::from(self.file.as_fd().try_clone_to_owned()?))

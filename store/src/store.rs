@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use crate::{
-    Announced, Blob, ClientId, CommitError, OperationId, Position, Receipt, RequestDigest,
+    Announced, Blob, ClientId, CommitError, OperationId, Position, Receipt, RequestDigest, Stirred,
     StoreError, StoreId, Transaction, UploadError, UploadState, Wait,
 };
 
@@ -60,6 +60,10 @@ pub struct OperationRecord {
 ///
 /// After a failed sync reads go back to what is durable, every commit is refused, and waiting for one that is not
 /// durable gives [`OutcomeUnknown`](crate::OutcomeUnknown), until the store is opened anew.
+///
+/// Where the disk is full or a write fails before anything is synced, all commits that are not durable are taken back:
+/// reads go back to what is durable, whoever waits gets [`NotDurable::TakenBack`](crate::NotDurable), transactions that began
+/// before are refused with [`CommitError::Conflict`], and new ones are taken. A position is never given twice.
 pub trait Store: Send + Sync + 'static {
     /// Made with the data folder.
     fn id(&self) -> StoreId;
@@ -120,8 +124,14 @@ pub trait Store: Send + Sync + 'static {
     /// durable. The uploads that the transaction used are consumed.
     fn ran(&self, client: ClientId, number: u64, transaction: Transaction);
 
-    /// The newest position that is durable, without waiting.
+    /// The newest position that is durable, without waiting. One below it may have been taken back.
     fn durable(&self) -> Receipt;
+
+    /// Whether everything up to this position is durable, without waiting.
+    fn is_durable(&self, position: Position) -> bool;
+
+    /// The position, or the first one where its commit was taken back: nothing is left of it to wait for.
+    fn if_not_taken_back(&self, position: Position) -> Position;
 
     /// Ready when everything up to `position` is durable. The first to poll leads: it commits for all who wait
     /// (this blocks its thread for one sync); where recent syncs took over 2 ms, or staged files are to be synced too,
@@ -157,11 +167,15 @@ pub trait Store: Send + Sync + 'static {
     // ---- housekeeping ----
 
     /// Ages records and uploads by `uptime` since the last call, makes durable what nobody waits for, syncs plain files
-    /// whose text is so far only in the record, folds. *Blocking*; called about every second by a thread of the host's.
+    /// whose text is so far only in the record, folds. *Blocking*; called by a thread of the host's. How long nothing is to
+    /// be done, unless [`Store::stirred`] is ready first: then within a second of that.
     ///
     /// # Errors
-    /// The disk's or the database's; the next call tries again.
-    fn tend(&self, uptime: Duration) -> Result<(), StoreError>;
+    /// The disk's or the database's; a call a second later tries again.
+    fn tend(&self, uptime: Duration) -> Result<Duration, StoreError>;
+
+    /// Ready when something was written or confirmed since the last [`Store::tend`] began. For one who waits.
+    fn stirred(&self) -> Stirred;
 
     /// Makes everything durable and refuses writes from then on. *Blocking*.
     ///

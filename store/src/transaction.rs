@@ -20,12 +20,21 @@ pub(crate) use draft::{DraftContent, DraftFile, FileDraft, now_ms};
 pub struct Transaction {
     view: Arc<dyn View>,
     seen: Position,
-    /// How often the tables had changed when this began.
+    /// How often the tables had changed, and commits had been taken back, when this began.
     folds: u64,
+    retreats: u64,
     /// The commit behind each file when it was first read, and its size; none for a file that was not there. A commit that
     /// changes one of them holds only while that is still so.
     read: BTreeMap<MediaPath, Option<(Position, u64)>>,
     staged: Option<Box<Staged>>,
+}
+
+/// A transaction, for its commit.
+pub(crate) struct Parts {
+    pub(crate) seen: Position,
+    pub(crate) folds: u64,
+    pub(crate) retreats: u64,
+    pub(crate) staged: Box<Staged>,
 }
 
 /// What a transaction has staged, and what its commit has to check.
@@ -62,11 +71,13 @@ impl std::fmt::Debug for Transaction {
 
 impl Transaction {
     pub(crate) fn new(view: Arc<dyn View>) -> Self {
+        let retreats = view.retreats();
         let folds = view.folds();
         Self {
             view,
             seen: Position(0),
             folds,
+            retreats,
             read: BTreeMap::new(),
             staged: None,
         }
@@ -370,8 +381,13 @@ impl Transaction {
         self.staged.as_ref().map_or(0, |staged| staged.staged_bytes)
     }
 
-    pub(crate) fn into_parts(self) -> (Position, u64, Box<Staged>) {
-        (self.seen, self.folds, self.staged.unwrap_or_default())
+    pub(crate) fn into_parts(self) -> Parts {
+        Parts {
+            seen: self.seen,
+            folds: self.folds,
+            retreats: self.retreats,
+            staged: self.staged.unwrap_or_default(),
+        }
     }
 
     pub(crate) fn view(&self) -> &Arc<dyn View> {

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use sha2::Digest;
 
 use crate::disk::Folder;
-use crate::engine::{Engine, WaitFuture, refused};
+use crate::engine::{Engine, WaitFuture};
 use crate::memory::{Live, UploadName};
 use crate::wait::block_on;
-use crate::{Sha256, StoreError, UploadError};
+use crate::{NotDurable, Sha256, StoreError, UploadError};
 
 /// What a client tells of an upload when it opens it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -261,7 +261,10 @@ impl Upload {
     fn wait(&self, position: crate::Position) -> Result<(), UploadError> {
         block_on(WaitFuture::new(self.engine.clone(), position))
             .map(|_| ())
-            .map_err(|_| refused(crate::CommitError::ReadOnly))
+            .map_err(|error| match error {
+                NotDurable::Unknown(_) => UploadError::ReadOnly,
+                NotDurable::TakenBack(why) => UploadError::Failed(why.into()),
+            })
     }
 }
 

@@ -52,6 +52,9 @@ pub(crate) trait View: Send + Sync {
     /// How often changes moved from memory to the tables; as long as it stays the same, so do the tables.
     fn folds(&self) -> u64;
 
+    /// How often commits were taken back; who began before such a time may have seen what never was.
+    fn retreats(&self) -> u64;
+
     fn file(&self, path: &MediaPath) -> Result<Found<Arc<FileState>>, StoreError>;
 
     /// Whether a symbolic link, put there by hand, lies where a folder is to be: it may lead out of the media.

@@ -182,6 +182,12 @@ impl Committing<'_> {
         &self.now.written
     }
 
+    /// What the store has is not known any more: all of it is written next time.
+    pub(crate) fn forget_written(&mut self) {
+        let pieces = self.written().pieces();
+        self.note_written(Written::unknown(pieces));
+    }
+
     /// The store has this now.
     pub(crate) fn note_written(&mut self, written: Written) {
         self.now.written = written;

@@ -3,7 +3,7 @@
 
 use pixelboy_probe::Refusal;
 use pixelboy_protocol::{Code, Failure};
-use pixelboy_store::{CommitError, MediaPath, PathError, StoreError, UploadError};
+use pixelboy_store::{CommitError, MediaPath, NotDurable, PathError, StoreError, UploadError};
 
 use crate::plugin::contract::pixelboy::plugin::types::Failure as GuestFailure;
 
@@ -117,6 +117,14 @@ pub(crate) fn of_commit(error: &CommitError) -> Failure {
         CommitError::Failed(error) => return store(error),
     };
     Failure::new(code, error.to_string())
+}
+
+/// Of a commit that did not come on disk.
+pub(crate) fn of_wait(error: &NotDurable) -> Failure {
+    match error {
+        NotDurable::Unknown(_) => crate::dispatch::lane::outcome_unknown(),
+        NotDurable::TakenBack(why) => store(&why.clone().into()),
+    }
 }
 
 /// Of uploads.

@@ -69,6 +69,20 @@ pub(crate) struct Written {
     pieces: u32,
 }
 
+impl Written {
+    /// Of a store that may have anything, in up to so many pieces.
+    pub(crate) fn unknown(pieces: u32) -> Self {
+        Self {
+            pieces,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn pieces(&self) -> u32 {
+        self.pieces
+    }
+}
+
 impl Kept {
     fn of(state: &State, audio: &Audio) -> Self {
         let shown = state.shown.as_ref().map(|shown| KeptScene {
@@ -174,9 +188,12 @@ pub(crate) async fn keep(services: Arc<Services>) {
             Ok(None) => {}
             Ok(Some(position)) => {
                 next_write = Instant::now() + REST;
-                // Nobody else waits for it: without this it would be on disk a second later. Where the sync fails, all
-                // writes are refused from then on.
-                let _ = services.store.wait(position).await;
+                // Nobody else waits for it: without this it would be on disk a second later.
+                if let Err(error) = services.store.wait(position).await {
+                    tracing::warn!(%error, "what is shown and played could not be kept; it is tried again");
+                    services.device.committing().forget_written();
+                    failed = true;
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "what is shown and played could not be kept; it is tried again");

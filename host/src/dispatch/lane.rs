@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::capability::Services;
 use crate::capability::effect::{self, Effect, Station};
+use crate::capability::failure;
 
 /// The lines of all stations.
 #[derive(Clone)]
@@ -159,11 +160,15 @@ async fn release(
     effects: Vec<Effect>,
     services: &Arc<Services>,
 ) -> Result<(), Failure> {
-    if services.store.durable().position() < after && services.store.wait(after).await.is_err() {
+    if !services.store.is_durable(after)
+        && let Err(error) = services.store.wait(after).await
+    {
         for effect in &effects {
             effect::withdraw(effect, services);
         }
-        return Err(outcome_unknown());
+        // The store may not have what was written with them either.
+        services.device.committing().forget_written();
+        return Err(failure::of_wait(&error));
     }
     let mut first_failure = Ok(());
     for effect in effects {

@@ -648,7 +648,7 @@ impl Call<'_> {
                 Some(device) => device.position(),
                 None => services.device.position(),
             };
-            after = after.max(seen);
+            after = after.max(services.store.if_not_taken_back(seen));
         }
         let begun = device.as_mut().map(|device| {
             if let Some(written) = written {

@@ -13,7 +13,7 @@ use crate::disk::Place;
 use crate::memory::{BodySource, Memory, Stage, UploadName, Waiting};
 use crate::plain::PlainStep;
 use crate::staging::{Claim, StagedFile};
-use crate::transaction::{DraftContent, DraftFile, Staged, now_ms};
+use crate::transaction::{DraftContent, DraftFile, Parts, Staged, now_ms};
 use crate::{
     ClientId, CommitError, KvNamespace, MediaPath, NoSpace, OperationRecord, Position, StoreError,
     Transaction, log,
@@ -61,7 +61,12 @@ impl Engine {
         record: Option<OperationRecord>,
     ) -> Result<Position, CommitError> {
         let writes = transaction.has_writes();
-        let (seen, folds, staged) = transaction.into_parts();
+        let Parts {
+            seen,
+            folds,
+            retreats,
+            staged,
+        } = transaction.into_parts();
         if !writes && record.is_none() && staged.uploads.is_empty() {
             return Ok(seen);
         }
@@ -133,6 +138,9 @@ impl Engine {
         let mut memory = self.memory();
         if memory.refused {
             return Err(CommitError::ReadOnly);
+        }
+        if retreats != self.retreats.load(std::sync::atomic::Ordering::Acquire) {
+            return Err(CommitError::Conflict);
         }
         if !files.is_empty()
             && let Some(stuck) = self.stuck()
@@ -244,6 +252,7 @@ impl Engine {
             staged,
             steps,
         });
+        self.stir.happen();
     }
 
     /// Whether what the transaction read of the files that it changes still holds.
@@ -517,7 +526,7 @@ fn check_uploads(memory: &Memory, uploads: &[UploadName]) -> Result<u64, CommitE
         match memory.uploads.get(name) {
             Some(slot) => match slot.stage {
                 Stage::Complete { .. } => freed = freed.saturating_add(slot.space()),
-                Stage::Consumed { by } => {
+                Stage::Consumed { by, .. } => {
                     return Err(CommitError::UploadConsumed { number: name.1, by });
                 }
                 Stage::Busy | Stage::Resting(_) => {

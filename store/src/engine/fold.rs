@@ -27,7 +27,12 @@ impl Engine {
         self.folds.fetch_add(1, Ordering::AcqRel);
         let uptime_ms = self.memory().uptime_ms;
         let (commits, bytes) = self.group.unfolded();
-        let database = |error: rusqlite::Error| fault::store_error("fold", &error);
+        let database = |error: rusqlite::Error| {
+            if fault::is_failed_sync(&error) {
+                self.fail("sync the record", &error);
+            }
+            fault::store_error("fold", &error)
+        };
         loop {
             let more = Tables::fold_some(&mut self.tables.writer(), through, uptime_ms);
             self.pass_on();
@@ -53,9 +58,9 @@ impl Engine {
             commits_now.saturating_sub(commits),
             bytes_now.saturating_sub(bytes),
         );
-        if self.tables.checkpoint()? > MOST_WAL_PAGES {
+        if self.tables.checkpoint().map_err(database)? > MOST_WAL_PAGES {
             let _nobody_writes = self.tables.writer();
-            self.tables.checkpoint()?;
+            self.tables.checkpoint().map_err(database)?;
         }
         self.pass_on();
         Ok(())
@@ -70,7 +75,7 @@ impl Engine {
             .uploads
             .iter()
             .filter(|((client, _), slot)| match slot.stage {
-                Stage::Consumed { by } => memory
+                Stage::Consumed { by, .. } => memory
                     .clients
                     .get(client)
                     .is_none_or(|client| client.has_confirmed(by)),

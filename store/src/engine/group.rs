@@ -16,9 +16,9 @@ use rusqlite::Connection;
 
 use super::Engine;
 use crate::memory::Waiting;
-use crate::sqlite::Tables;
+use crate::sqlite::{Tables, fault};
 use crate::staging::StagedFile;
-use crate::{OutcomeUnknown, Position, Receipt, log};
+use crate::{NotDurable, OutcomeUnknown, Position, Receipt, StoreError, Unwritten, log};
 
 /// Above this, a thread that has other things to do does not lead.
 const QUICK_SYNC: Duration = Duration::from_millis(2);
@@ -53,6 +53,27 @@ struct Waiters {
     all: BTreeMap<(Position, u64), Waker>,
     next: u64,
     failed: bool,
+    /// Commits that were taken back, oldest first: from after the first position through the second, and why.
+    taken_back: Vec<(Position, Position, Unwritten)>,
+}
+
+impl Waiters {
+    fn taken_back(&self, position: Position) -> Option<&Unwritten> {
+        let found = self
+            .taken_back
+            .iter()
+            .rev()
+            .find(|(after, through, _)| *after < position && position <= *through);
+        found.map(|(.., why)| why)
+    }
+}
+
+/// Why an entry is not on disk.
+enum LogError {
+    /// It is not, for sure: the write failed, before any sync.
+    Unwritten(StoreError),
+    /// Nobody can tell.
+    Unknown(String),
 }
 
 /// What the committer thread is to do.
@@ -149,6 +170,21 @@ impl Group {
         ready.into_values().for_each(Waker::wake);
     }
 
+    /// The commits from after `durable` through `head` never were.
+    pub(super) fn take_back(&self, durable: Position, head: Position, why: Unwritten) {
+        let all = {
+            let mut waiters = self.waiters();
+            // While the disk stays full, each time goes on from the one before.
+            match waiters.taken_back.last_mut() {
+                Some((after, through, _)) if *after == durable => *through = head,
+                _ => waiters.taken_back.push((durable, head, why)),
+            }
+            self.staged.store(0, Ordering::Relaxed);
+            std::mem::take(&mut waiters.all)
+        };
+        all.into_values().for_each(Waker::wake);
+    }
+
     /// Nobody can tell any more.
     pub(super) fn fail(&self, durable: Position) {
         let all = {
@@ -165,6 +201,16 @@ impl Engine {
     /// The newest durable position.
     pub(crate) fn durable(&self) -> Receipt {
         Receipt::after_sync(self.group.durable())
+    }
+
+    /// See [`crate::Store::is_durable`].
+    pub(crate) fn is_durable(&self, position: Position) -> bool {
+        self.group.durable() >= position && !self.was_taken_back(position)
+    }
+
+    /// Whether the commit at this position never was.
+    pub(crate) fn was_taken_back(&self, position: Position) -> bool {
+        self.group.waiters().taken_back(position).is_some()
     }
 
     /// Log entries written since the store was opened.
@@ -191,17 +237,21 @@ impl Engine {
         position: Position,
         slot: &mut Option<u64>,
         context: &Context<'_>,
-    ) -> Poll<Result<Receipt, OutcomeUnknown>> {
+    ) -> Poll<Result<Receipt, NotDurable>> {
         loop {
             {
                 let mut waiters = self.group.waiters();
+                if let Some(why) = waiters.taken_back(position) {
+                    slot.take();
+                    return Poll::Ready(Err(NotDurable::TakenBack(why.clone())));
+                }
                 if self.group.durable() >= position {
                     slot.take();
                     return Poll::Ready(Ok(self.durable()));
                 }
                 if waiters.failed {
                     slot.take();
-                    return Poll::Ready(Err(OutcomeUnknown));
+                    return Poll::Ready(Err(OutcomeUnknown.into()));
                 }
                 let own = *slot.get_or_insert_with(|| {
                     waiters.next += 1;
@@ -226,9 +276,10 @@ impl Engine {
             if !went_on {
                 // Nothing was waiting in line, so that this position was made durable, or failed, meanwhile.
                 let waiters = self.group.waiters();
-                if self.group.durable() < position && !waiters.failed {
+                let is_settled = waiters.failed || waiters.taken_back(position).is_some();
+                if self.group.durable() < position && !is_settled {
                     // A position that was never given out; nothing will come of it.
-                    return Poll::Ready(Err(OutcomeUnknown));
+                    return Poll::Ready(Err(OutcomeUnknown.into()));
                 }
             }
         }
@@ -272,15 +323,26 @@ impl Engine {
             return false;
         };
         let (first, last) = (first.position, last.position);
-        let body = log::body(first, group.iter().map(|commit| &commit.encoded[..]));
+        let after = self.group.durable();
+        let commits = group.iter().map(|commit| &commit.encoded[..]);
+        let body = log::body(first, after, commits);
         let started = Instant::now();
         if let Err(error) = self.sync_staged(&group) {
             self.fail("sync a staged file", &error);
             return true;
         }
-        if let Err(error) = self.sync_log(writer, first, &body) {
-            self.fail("write the record", &error);
-            return true;
+        match self.write_log(writer, first, &body) {
+            Ok(()) => {}
+            Err(LogError::Unwritten(why)) => {
+                let staged = group.iter().flat_map(|commit| &commit.staged);
+                staged.for_each(|file| file.release());
+                self.take_back(why);
+                return true;
+            }
+            Err(LogError::Unknown(reason)) => {
+                self.fail("write the record", &reason);
+                return true;
+            }
         }
         self.group.took(started.elapsed());
         self.group.groups.fetch_add(1, Ordering::Relaxed);
@@ -327,10 +389,32 @@ impl Engine {
         Ok(())
     }
 
-    fn sync_log(&self, writer: &Connection, first: Position, body: &[u8]) -> Result<(), String> {
-        self.disk.at("log").map_err(|error| error.to_string())?;
-        Tables::add_to_log(writer, first, body).map_err(|error| error.to_string())?;
-        self.disk.at("logged").map_err(|error| error.to_string())
+    /// Writes an entry and syncs it. On a full disk once more, with the room that is kept for that.
+    fn write_log(&self, writer: &Connection, first: Position, body: &[u8]) -> Result<(), LogError> {
+        let mut written = self.sync_log(writer, first, body);
+        if matches!(written, Err(LogError::Unwritten(StoreError::NoSpace(_)))) {
+            self.disk.drop_ballast();
+            // What is in the database already need not stay in the write-ahead log, which then begins anew.
+            let _ = self.tables.checkpoint();
+            written = self.sync_log(writer, first, body);
+        }
+        written
+    }
+
+    fn sync_log(&self, writer: &Connection, first: Position, body: &[u8]) -> Result<(), LogError> {
+        let unknown = |error: std::io::Error| LogError::Unknown(error.to_string());
+        self.disk
+            .at("write log")
+            .map_err(|error| LogError::Unwritten(StoreError::of_io("write the record", error)))?;
+        self.disk.at("log").map_err(unknown)?;
+        Tables::add_to_log(writer, first, body).map_err(|error| {
+            if fault::is_before_sync(&error) {
+                LogError::Unwritten(fault::store_error("write", &error))
+            } else {
+                LogError::Unknown(error.to_string())
+            }
+        })?;
+        self.disk.at("logged").map_err(unknown)
     }
 
     /// Plain files follow the commits of a group.
@@ -369,7 +453,7 @@ impl WaitFuture {
 }
 
 impl Future for WaitFuture {
-    type Output = Result<Receipt, OutcomeUnknown>;
+    type Output = Result<Receipt, NotDurable>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self {

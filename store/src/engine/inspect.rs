@@ -287,7 +287,10 @@ fn commit(store: &SqliteStore, transaction: Transaction) -> Result<(), StoreErro
         .wait(position)
         .block()
         .map(|_| ())
-        .map_err(|_| StoreError::ReadOnly)
+        .map_err(|error| match error {
+            crate::NotDurable::Unknown(_) => StoreError::ReadOnly,
+            crate::NotDurable::TakenBack(why) => why.into(),
+        })
 }
 
 /// A file of the record: its row, and how it stands where the log has it.

@@ -38,6 +38,7 @@ impl Engine {
         }
         if memory.clients.get(&client).is_some_and(|row| row.wrote) {
             memory.clients.mark(client);
+            self.stir.happen();
         }
     }
 
@@ -88,11 +89,12 @@ impl Engine {
         for number in memory.clients.confirm(client, through, also) {
             memory.overlay.drop_reply(&OperationId { client, number });
         }
+        self.stir.happen();
     }
 
     /// See [`crate::Store::ran`].
     pub(crate) fn ran(&self, client: ClientId, number: u64, transaction: Transaction) {
-        let (.., staged) = transaction.into_parts();
+        let staged = transaction.into_parts().staged;
         let mut memory = self.memory();
         let now_ms = memory.uptime_ms;
         let row = memory.clients.entry(client);

@@ -20,10 +20,14 @@ use crate::memory::{BodySource, Memory, Slot, Space, Stage, UploadName};
 use crate::plain::{Dirty, Plain};
 use crate::sqlite::{Loaded, Tables, TablesError, salvage};
 use crate::view::FileState;
+use crate::wait::Stir;
 use crate::{MediaPath, OpenError, Position, Settings, StoreError, StoreId};
 
 /// A record up to this size is read through at every start; of a larger one what the start needs.
 const RECORD_BYTES: u64 = 32 << 20;
+
+/// With less room than this the ballast is given up to start.
+const NEEDED_BYTES: u64 = 1 << 20;
 
 /// A record that was read, with its log redone in memory.
 pub(crate) struct Record {
@@ -199,6 +203,9 @@ impl Engine {
         let folder = settings.folder.clone();
         refuse_strangers(&folder)?;
         let (disk, lock) = Disk::hold(&folder).map_err(|error| held(&folder, error))?;
+        if disk.free_bytes().is_ok_and(|free| free < NEEDED_BYTES) {
+            disk.drop_ballast();
+        }
         let mut record = Record::read(&disk, &settings, RECORD_BYTES);
         let damage = match &record {
             Err(OpenError::Damaged { detail, .. }) => Some(detail.clone()),
@@ -233,6 +240,8 @@ impl Engine {
             memory: Mutex::new(memory),
             group: Group::new(head),
             folds: AtomicU64::new(0),
+            retreats: AtomicU64::new(0),
+            stir: Stir::default(),
             stuck: AtomicBool::new(false),
             why_stuck: Mutex::default(),
             checked: Arc::default(),
@@ -261,6 +270,7 @@ impl Engine {
         self.prove()?;
         let durable = self.memory().durable;
         self.disk.note_durable(durable);
+        self.disk.lay_ballast(self.settings.reserve_bytes);
         Ok(())
     }
 
@@ -498,7 +508,7 @@ fn remember(memory: &mut Memory, loaded: Loaded) -> crate::StoreId {
     for (client, number, row, by) in loaded.uploads {
         let mut slot = Slot::of(&row);
         if let Some(by) = by {
-            slot.stage = Stage::Consumed { by };
+            slot.consume(by, Position(0));
         }
         memory.uploads.insert((client, number), slot);
     }
@@ -508,18 +518,16 @@ fn remember(memory: &mut Memory, loaded: Loaded) -> crate::StoreId {
 /// Redoes the log in memory.
 fn redo_log(tables: &Tables, memory: &mut Memory, gaps: bool) -> Result<(), RedoError> {
     tables.read_log(|first, body| {
-        if gaps && first > memory.head {
-            memory.head = Position(first.0.saturating_sub(1));
-        }
-        let expected = Position(memory.head.0 + 1);
-        if first != expected {
+        let log::Entry { after, commits } = log::read(first, &body).map_err(RedoError::Log)?;
+        if after != memory.head && !(gaps && first > memory.head) {
             let detail = format!(
-                "log entry {} comes where {} is expected",
-                first.0, expected.0
+                "log entry {} follows commit {}, but commit {} is the last before it",
+                first.0, after.0, memory.head.0
             );
             return Err(RedoError::Log(log::Damaged(detail)));
         }
-        for changes in log::commits(first, &body).map_err(RedoError::Log)? {
+        memory.head = Position(first.0.saturating_sub(1));
+        for changes in commits {
             memory.head.0 += 1;
             for change in changes {
                 memory.apply(memory.head, change, BodySource::Redone);

@@ -17,9 +17,16 @@ const FOLD_AGE: Duration = Duration::from_secs(30);
 /// How often the uptime is written down where nothing else is.
 const UPTIME_AGE: Duration = Duration::from_secs(3_600);
 
+/// How long to wait before trying again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Between two looks at what has become old, at most.
+const AGEING: Duration = Duration::from_secs(60);
+
 impl Engine {
     /// See [`crate::Store::tend`].
-    pub(crate) fn tend(&self, uptime: Duration) -> Result<(), StoreError> {
+    pub(crate) fn tend(&self, uptime: Duration) -> Result<Duration, StoreError> {
+        self.stir.clear();
         let now_ms = {
             let mut memory = self.memory();
             memory.uptime_ms = memory.uptime_ms.saturating_add(millis(uptime));
@@ -27,6 +34,7 @@ impl Engine {
             memory.clients.thin_readers(self.settings.max_clients);
             memory.uptime_ms
         };
+        self.disk.lay_ballast(self.settings.reserve_bytes);
         self.catch_up();
         self.age(now_ms);
         self.flush();
@@ -44,7 +52,27 @@ impl Engine {
             self.fold()?;
             self.folded_at_ms.store(now_ms, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(self.rest(now_ms))
+    }
+
+    /// How long nothing is to be done.
+    fn rest(&self, now_ms: u64) -> Duration {
+        if self.stuck.load(Ordering::Acquire) {
+            return RETRY;
+        }
+        let since = now_ms.saturating_sub(self.folded_at_ms.load(Ordering::Relaxed));
+        let (commits, _) = self.group.unfolded();
+        let memory = self.memory();
+        let fold = if memory.refused || (commits == 0 && !memory.clients.has_marks()) {
+            UPTIME_AGE
+        } else {
+            FOLD_AGE
+        };
+        let ages = [self.settings.client_age, self.settings.upload_age];
+        let ageing = ages.iter().map(|age| *age / 8).fold(AGEING, Duration::min);
+        fold.saturating_sub(Duration::from_millis(since))
+            .min(ageing)
+            .max(RETRY)
     }
 
     /// See [`crate::Store::close`].

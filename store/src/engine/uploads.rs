@@ -91,7 +91,7 @@ impl Engine {
                     sha256,
                     crc32c,
                 } => (slot.part.clone(), length, sha256, crc32c),
-                Stage::Consumed { by } => return Err(UploadError::Consumed { number, by }),
+                Stage::Consumed { by, .. } => return Err(UploadError::Consumed { number, by }),
                 Stage::Busy | Stage::Resting(_) => return Err(UploadError::NotReady { number }),
             }
         };
@@ -124,7 +124,7 @@ impl Engine {
             .ok_or(UploadError::Unknown { number })?;
         match slot.stage {
             Stage::Busy => return Err(UploadError::Busy { number }),
-            Stage::Consumed { by } => return Err(UploadError::Consumed { number, by }),
+            Stage::Consumed { by, .. } => return Err(UploadError::Consumed { number, by }),
             Stage::Resting(_) | Stage::Complete { .. } => {}
         }
         self.commit_changes(&mut memory, vec![Change::NoUpload { client, number }])
@@ -373,7 +373,7 @@ fn found(memory: &Memory, name: UploadName, announced: Announced) -> Result<Foun
         Stage::Consumed { .. } if announced.contradicts(slot.announced) => {
             Err(UploadError::NumberReused { number: name.1 })
         }
-        Stage::Consumed { by } => Ok(Found::Stands(UploadState::Consumed { number: by })),
+        Stage::Consumed { by, .. } => Ok(Found::Stands(UploadState::Consumed { number: by })),
         Stage::Complete { length, sha256, .. } => {
             let is = Announced {
                 length: Some(length),
@@ -407,7 +407,7 @@ fn row(slot: &Slot, complete: Option<(Sha256, u32)>, moved_ms: u64) -> UploadRow
     }
 }
 
-pub(crate) fn refused(error: CommitError) -> UploadError {
+fn refused(error: CommitError) -> UploadError {
     match error {
         CommitError::NoSpace(error) => error.into(),
         CommitError::Failed(error) => error.into(),

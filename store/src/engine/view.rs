@@ -65,6 +65,10 @@ impl View for Engine {
         self.folds.load(Ordering::Acquire)
     }
 
+    fn retreats(&self) -> u64 {
+        self.retreats.load(Ordering::Acquire)
+    }
+
     fn is_link(&self, folder: &MediaPath) -> bool {
         self.disk.is_link(folder)
     }

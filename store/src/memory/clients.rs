@@ -143,6 +143,14 @@ impl Clients {
         }
     }
 
+    /// Operations whose commits were taken back ran all the same: their numbers never run again, and have no reply here.
+    pub(crate) fn take_back(&mut self, durable: Position) {
+        for client in self.all.values_mut() {
+            client.kept.retain(|_, kept| kept.position <= durable);
+        }
+        self.confirmed.retain(|_, position| *position <= durable);
+    }
+
     /// Its row is to be written.
     pub(crate) fn mark(&mut self, client: ClientId) {
         self.changed.insert(client);

@@ -160,6 +160,11 @@ impl Overlay {
         self.replies.retain(|_, reply| reply.changed_at > folded);
     }
 
+    /// Replies after this are of operations that never were.
+    pub(crate) fn drop_replies_after(&mut self, durable: Position) {
+        self.replies.retain(|_, reply| reply.changed_at <= durable);
+    }
+
     /// Everything after this never became durable. Replies stay: whoever asks for one waits, and learns that.
     pub(crate) fn drop_after(&mut self, durable: Position) {
         self.files

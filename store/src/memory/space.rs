@@ -30,7 +30,6 @@ impl Space {
     }
 
     /// The disk is asked anew next time.
-    #[cfg(test)]
     pub(crate) fn forget_answer(&mut self) {
         self.free = None;
     }
@@ -59,7 +58,9 @@ impl Space {
         outstanding: u64,
     ) -> Result<(), NoSpace> {
         let needed = more.saturating_add(outstanding);
-        let left = |free: u64| free.saturating_sub(self.reserve);
+        // While the ballast is in use, its place is for what frees space.
+        let reserve = self.reserve.saturating_add(disk.missing_ballast());
+        let left = |free: u64| free.saturating_sub(reserve);
         let known = self
             .free
             .filter(|(at, free)| at.elapsed() < ANSWER_AGE && left(*free) / 2 > needed);

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::change::UploadRow;
-use crate::{Announced, ClientId, Sha256};
+use crate::{Announced, ClientId, Position, Sha256};
 
 /// An upload's name.
 pub(crate) type UploadName = (ClientId, u64);
@@ -42,8 +42,12 @@ pub(crate) enum Stage {
         sha256: Sha256,
         crc32c: u32,
     },
-    /// An operation used it.
-    Consumed { by: u64 },
+    /// An operation used it, in this commit; and what it was, in case that is taken back.
+    Consumed {
+        by: u64,
+        at: Position,
+        was: Option<Box<Stage>>,
+    },
 }
 
 /// One upload.
@@ -99,6 +103,26 @@ impl Slot {
         self.space().saturating_sub(self.written)
     }
 
+    /// An operation uses it in this commit.
+    pub(crate) fn consume(&mut self, by: u64, at: Position) {
+        let was = std::mem::replace(&mut self.stage, Stage::Consumed { by, at, was: None });
+        if let Stage::Consumed { was: kept, .. } = &mut self.stage
+            && matches!(was, Stage::Complete { .. })
+        {
+            *kept = Some(Box::new(was));
+        }
+    }
+
+    /// Commits after `durable` never were.
+    pub(crate) fn take_back(&mut self, durable: Position) {
+        if let Stage::Consumed { at, was, .. } = &mut self.stage
+            && *at > durable
+            && let Some(was) = was.take()
+        {
+            self.stage = *was;
+        }
+    }
+
     pub(crate) fn is_complete(&self) -> bool {
         matches!(self.stage, Stage::Complete { .. })
     }
@@ -131,6 +155,11 @@ impl Uploads {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&UploadName, &Slot)> {
         self.0.iter()
+    }
+
+    /// Commits after `durable` never were.
+    pub(crate) fn take_back(&mut self, durable: Position) {
+        self.0.values_mut().for_each(|slot| slot.take_back(durable));
     }
 
     pub(crate) fn of_client(&self, client: ClientId) -> impl Iterator<Item = (&UploadName, &Slot)> {

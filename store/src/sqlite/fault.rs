@@ -36,6 +36,23 @@ fn is_schema(error: &Error) -> bool {
         || matches!(error, Error::SqliteFailure(failure, _) if failure.code == ErrorCode::Unknown)
 }
 
+/// Whether it came from a write, before anything was synced: then nothing of the transaction is on disk.
+pub(crate) fn is_before_sync(error: &Error) -> bool {
+    let Error::SqliteFailure(failure, _) = error else {
+        return false;
+    };
+    matches!(failure.code, ErrorCode::DiskFull | ErrorCode::ReadOnly)
+        || failure.extended_code == ffi::SQLITE_IOERR_WRITE
+}
+
+/// Whether a sync failed, so that nobody can tell what is on disk.
+pub(crate) fn is_failed_sync(error: &Error) -> bool {
+    matches!(error, Error::SqliteFailure(failure, _) if matches!(
+        failure.extended_code,
+        ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC
+    ))
+}
+
 /// In words.
 pub(crate) fn describe(error: &Error) -> String {
     match error {

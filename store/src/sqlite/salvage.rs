@@ -152,9 +152,9 @@ fn copy_log(old: &Connection, new: &Connection, salvaged: &mut Salvaged) -> rusq
         while let Some(row) = found.next()? {
             let first = rows::number(row, 0)?;
             let body: Vec<u8> = row.get(1)?;
-            match log::commits(Position(first), &body) {
-                Ok(commits) => {
-                    newest = first + (commits.len() as u64).saturating_sub(1);
+            match log::read(Position(first), &body) {
+                Ok(entry) => {
+                    newest = first + (entry.commits.len() as u64).saturating_sub(1);
                     insert.execute(rusqlite::params![rows::bits(first), body])?;
                 }
                 Err(_) => salvaged.lost.push(format!(

@@ -186,7 +186,14 @@ impl Tables {
         what: &'static str,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let failed = |error: rusqlite::Error| fault::store_error(what, &error);
+        self.with_reader(query)
+            .map_err(|error| fault::store_error(what, &error))
+    }
+
+    fn with_reader<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         let spare = self
             .readers
             .lock()
@@ -194,9 +201,9 @@ impl Tables {
             .pop();
         let reader = match spare {
             Some(reader) => reader,
-            None => connect(&self.path).map_err(failed)?,
+            None => connect(&self.path)?,
         };
-        let found = query(&reader).map_err(failed);
+        let found = query(&reader);
         if self.closed.load(Ordering::Acquire) {
             let _ = reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false);
         } else {
@@ -329,9 +336,12 @@ impl Tables {
                 .collect::<rusqlite::Result<_>>()?;
             let more = entries.len() == FOLD_ENTRIES;
             for (first, body) in entries {
-                let commits = crate::log::commits(Position(first), &body).map_err(|error| {
-                    rusqlite::Error::ToSqlConversionFailure(format!("{error:?}").into())
-                })?;
+                let commits = crate::log::read(Position(first), &body)
+                    .map_err(|damaged| {
+                        let place = rusqlite::types::Type::Blob;
+                        rusqlite::Error::FromSqlConversionFailure(1, place, damaged.0.into())
+                    })?
+                    .commits;
                 let last = first + (commits.len() as u64).saturating_sub(1);
                 rows::set_meta(fold, rows::POSITION, &last.to_le_bytes())?;
                 for (position, changes) in (first..).zip(commits) {
@@ -420,8 +430,8 @@ impl Tables {
     }
 
     /// Brings the write-ahead log into the database, as far as readers and writers let it. *Blocking*. Its pages then.
-    pub(crate) fn checkpoint(&self) -> Result<u64, StoreError> {
-        self.read("tidy", |tables| {
+    pub(crate) fn checkpoint(&self) -> rusqlite::Result<u64> {
+        self.with_reader(|tables| {
             tables.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| number(row, 1))
         })
     }

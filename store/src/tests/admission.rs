@@ -51,7 +51,7 @@ fn every_number_gets_its_answer_before_and_after_a_restart_and_a_fold() {
         assert_eq!(admit(&open, 1, 9), Admission::Run);
         assert_eq!(admit(&open, 2, 1), Admission::Run);
         match life {
-            0 => open.tend(Duration::from_secs(3600)).unwrap(),
+            0 => drop(open.tend(Duration::from_secs(3600)).unwrap()),
             2 => open.close().unwrap(),
             _ => {}
         }

@@ -12,7 +12,7 @@ pub(crate) struct Faults {
     left: AtomicU64,
     stopped: AtomicBool,
     /// Only this step fails, as often as it is asked for.
-    failing: Mutex<Option<&'static str>>,
+    failing: Mutex<Option<(&'static str, io::ErrorKind)>>,
     free: Mutex<Option<u64>>,
 }
 
@@ -39,8 +39,10 @@ impl Faults {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(io::Error::other("the world has stopped"));
         }
-        if *self.failing.lock().unwrap() == Some(step) {
-            return Err(io::Error::other(format!("made to fail: {step}")));
+        if let Some((failing, kind)) = *self.failing.lock().unwrap()
+            && failing == step
+        {
+            return Err(io::Error::new(kind, format!("made to fail: {step}")));
         }
         if self.left.load(Ordering::Relaxed) > 0 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.stopped.store(true, Ordering::Relaxed);
@@ -59,7 +61,12 @@ impl Faults {
     }
 
     pub(crate) fn fail(&self, step: Option<&'static str>) {
-        *self.failing.lock().unwrap() = step;
+        *self.failing.lock().unwrap() = step.map(|step| (step, io::ErrorKind::Other));
+    }
+
+    /// As the system says it.
+    pub(crate) fn fail_as(&self, step: &'static str, kind: io::ErrorKind) {
+        *self.failing.lock().unwrap() = Some((step, kind));
     }
 
     pub(crate) fn set_free_bytes(&self, free: Option<u64>) {

@@ -155,9 +155,12 @@ fn after_a_failed_sync_the_outcome_is_unknown_writes_are_refused_and_reads_go_ba
         assert_eq!(read_in(&mut before, "a").unwrap(), b"durablelost?");
         store.engine().disk().faults.fail(Some(step));
         let last = commit(&store, None, |t| stage_append(t, "new", b"lost?")).unwrap();
-        assert_eq!(store.wait(last).block(), Err(OutcomeUnknown));
+        assert_eq!(store.wait(last).block(), Err(OutcomeUnknown.into()));
         store.engine().disk().faults.fail(None);
-        assert_eq!(store.wait(before.seen()).block(), Err(OutcomeUnknown));
+        assert_eq!(
+            store.wait(before.seen()).block(),
+            Err(OutcomeUnknown.into())
+        );
         drop(before);
 
         assert_eq!(read(&store, "a").unwrap(), b"durable");
@@ -177,7 +180,7 @@ fn after_a_failed_sync_the_outcome_is_unknown_writes_are_refused_and_reads_go_ba
         ));
         match store.admit(record(1, 1).operation, digest(1)).unwrap() {
             Admission::Recorded { stored, .. } => {
-                assert_eq!(store.wait(stored).block(), Err(OutcomeUnknown))
+                assert_eq!(store.wait(stored).block(), Err(OutcomeUnknown.into()))
             }
             other => panic!("an operation that may have run is not to run again: {other:?}"),
         }
@@ -211,7 +214,10 @@ fn a_staged_file_that_cannot_be_synced_is_no_success() {
             .unwrap()
     });
     store.engine().disk().faults.fail(Some("sync"));
-    assert_eq!(store.wait(position.unwrap()).block(), Err(OutcomeUnknown));
+    assert_eq!(
+        store.wait(position.unwrap()).block(),
+        Err(OutcomeUnknown.into())
+    );
     assert_eq!(read(&store, "b"), None);
     drop(store);
     let store = folder.open();
@@ -242,7 +248,10 @@ fn waiting_for_what_is_durable_or_was_never_given_does_not_hang() {
     let folder = Folder::new();
     let store = folder.open();
     store.wait(crate::Position(0)).block().unwrap();
-    assert_eq!(store.wait(crate::Position(7)).block(), Err(OutcomeUnknown));
+    assert_eq!(
+        store.wait(crate::Position(7)).block(),
+        Err(OutcomeUnknown.into())
+    );
     append(&store, "a", b"1");
     assert_eq!(
         store.wait(crate::Position(1)).block().unwrap().position().0,
@@ -278,7 +287,7 @@ fn reads_go_on_while_commits_and_folds_do() {
         match round % 5 {
             0 => put(&*store, "a", &noise(round, 70_000)),
             1 => put(&*store, "a", &noise(round, 2000)),
-            2 => store.tend(std::time::Duration::from_secs(60)).unwrap(),
+            2 => drop(store.tend(std::time::Duration::from_secs(60)).unwrap()),
             3 => drop(write(&*store, |t| {
                 t.rename(&path("a"), &path("b")).unwrap();
                 t.rename(&path("b"), &path("a")).unwrap();

@@ -10,6 +10,7 @@ use pixelboy_store::Position;
 
 use super::refusal::too_late;
 use super::{Presence, Running, Settling};
+use crate::capability::failure;
 use crate::capability::work::Caller;
 use crate::dispatch::board::Handler;
 use crate::dispatch::host_ops::HostOp;
@@ -155,11 +156,14 @@ impl Presence {
         recorded: bool,
     ) {
         let store = &self.dispatch.services.store;
-        if after <= store.durable().position() {
+        if store.is_durable(after) {
             return self.tell(number, wrote, outcome, recorded);
         }
         let wait = store.wait(after);
-        let until = Box::pin(async { wait.await.map(drop).map_err(|_| run::lost_release()) });
+        let until = Box::pin(async {
+            let durable = wait.await.map(drop);
+            durable.map_err(|error| failure::of_wait(&error))
+        });
         self.to_be_durable.push_back(Settling {
             number,
             wrote,
@@ -189,7 +193,7 @@ impl Presence {
                 self.answer_failure(number, failure);
             }
             // What was written stays written: the reply is the record's, now and when it is sent again.
-            Err(failure) if wrote.is_some() => {
+            Err(failure) if wrote.is_some_and(|at| self.is_durable(at)) => {
                 tracing::warn!(why = %failure.message, "an operation was stored, but its effect did not begin");
                 self.tell(number, wrote, outcome, recorded);
             }
@@ -203,6 +207,10 @@ impl Presence {
                 );
             }
         }
+    }
+
+    fn is_durable(&self, position: Position) -> bool {
+        self.dispatch.services.store.is_durable(position)
     }
 
     /// The reply is due.
