@@ -174,7 +174,7 @@ pub trait Store: Send + Sync + 'static {
     /// The disk's or the database's; a call a second later tries again.
     fn tend(&self, uptime: Duration) -> Result<Duration, StoreError>;
 
-    /// Ready when something was written or confirmed since the last [`Store::tend`] began. For one who waits.
+    /// Ready when something was written or confirmed, or a client came or went, since the last [`Store::tend`] began. For one who waits.
     fn stirred(&self) -> Stirred;
 
     /// Makes everything durable and refuses writes from then on. *Blocking*.

@@ -38,8 +38,8 @@ impl Engine {
         }
         if memory.clients.get(&client).is_some_and(|row| row.wrote) {
             memory.clients.mark(client);
-            self.stir.happen();
         }
+        self.stir.happen();
     }
 
     /// See [`crate::Store::admit`].

@@ -286,6 +286,50 @@ fn a_record_that_is_gone_or_emptied_is_not_begun_anew_in_silence() {
 }
 
 #[test]
+fn a_row_that_changes_under_a_running_store_is_not_served() {
+    let folder = filled(true);
+    let store = folder.open();
+    let operation = record(1, 1).operation;
+    let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
+    tables
+        .execute_batch(
+            "UPDATE kv SET value = x'736576656f' WHERE key = 'count';
+             UPDATE reply SET reply = x'21';
+             UPDATE file SET size = size + 1;",
+        )
+        .unwrap();
+    drop(tables);
+    let damaged = |error: StoreError| {
+        assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        assert!(error.to_string().contains("pixelboyd verify"), "{error}");
+    };
+    damaged(store.begin().kv_get(&space(), "count").unwrap_err());
+    damaged(store.begin().stat(&path("big")).unwrap_err());
+    damaged(store.admit(operation, digest(1)).unwrap_err());
+}
+
+#[test]
+fn a_record_that_is_gone_is_missed_also_in_a_folder_that_never_noted_how_far_it_went() {
+    let folder = filled(true);
+    fs::write(folder.data("lock"), b"").unwrap();
+    fs::write(folder.data("record.sqlite"), b"").unwrap();
+    let store = folder.open();
+    assert!(matches!(
+        commit(&store, None, |t| t
+            .kv_set(&space(), "new", vec![1])
+            .unwrap()),
+        Err(CommitError::ReadOnly)
+    ));
+    drop(store);
+    fs::remove_file(folder.data("record.sqlite")).unwrap();
+    let refused = SqliteStore::open(folder.settings()).unwrap_err();
+    assert!(
+        matches!(refused, crate::OpenError::NotADataFolder { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
 fn a_sound_folder_is_found_sound_and_nothing_in_it_changes() {
     for closed in [true, false] {
         let folder = filled(closed);
