@@ -5,6 +5,7 @@
 //! the digest is wrong. All of it blocks.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 
 use sha2::Digest;
@@ -61,6 +62,7 @@ pub struct Upload {
     name: UploadName,
     part: Arc<str>,
     announced: Announced,
+    file: Option<File>,
     live: Option<Box<Live>>,
 }
 
@@ -85,23 +87,19 @@ impl Upload {
         name: UploadName,
         part: Arc<str>,
         announced: Announced,
-        live: Option<Box<Live>>,
     ) -> Self {
         Self {
             engine,
             name,
             part,
             announced,
-            live,
+            file: None,
+            live: None,
         }
     }
 
-    pub(crate) fn is_live(&self) -> bool {
-        self.live.is_some()
-    }
-
-    pub(crate) fn go_on(&mut self, live: Live) {
-        self.live = Some(Box::new(live));
+    pub(crate) fn go_on(&mut self, file: File, live: Box<Live>) {
+        (self.file, self.live) = (Some(file), Some(live));
     }
 
     /// Bytes that are there.
@@ -119,7 +117,7 @@ impl Upload {
     /// # Errors
     /// [`UploadError::LengthMismatch`] for more than announced; [`UploadError::NoSpace`]; the store's.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), UploadError> {
-        let Some(live) = &mut self.live else {
+        let (Some(file), Some(live)) = (&self.file, &mut self.live) else {
             return Err(UploadError::Unknown {
                 number: self.name.1,
             });
@@ -141,18 +139,16 @@ impl Upload {
         }
         self.engine
             .disk()
-            .write_at(&live.file, bytes, live.written)
+            .write_at(file, bytes, live.written)
             .map_err(|source| StoreError::of_io("write an upload", source))?;
         live.sha256.update(bytes);
         live.crc32c = crc32c::crc32c_append(live.crc32c, bytes);
         live.run_crc32c = crc32c::crc32c_append(live.run_crc32c, bytes);
         live.written = after;
         if after - live.written_back >= STEP_BYTES {
-            self.engine.disk().start_write_back(
-                &live.file,
-                live.written_back,
-                after - live.written_back,
-            );
+            self.engine
+                .disk()
+                .start_write_back(file, live.written_back, after - live.written_back);
             live.written_back = after;
         }
         Ok(())
@@ -225,7 +221,7 @@ impl Upload {
 
     /// Bytes and name are on disk afterwards, and proved by a run more.
     fn sync_part(&mut self) -> Result<(), UploadError> {
-        let Some(live) = &mut self.live else {
+        let (Some(file), Some(live)) = (&self.file, &mut self.live) else {
             return Err(UploadError::Unknown {
                 number: self.name.1,
             });
@@ -234,7 +230,7 @@ impl Upload {
             return Ok(());
         }
         let disk = self.engine.disk();
-        let synced = disk.sync(&live.file).and_then(|()| {
+        let synced = disk.sync(file).and_then(|()| {
             if live.named {
                 Ok(())
             } else {

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness::{PATIENCE, Setup, Wire, args, lab};
+use harness::{PATIENCE, Setup, Wire, args, lab, process};
 use pixelboy_protocol::{Cancel, Code, Failure, Frame, Outcome, Ping, Reply, Request};
 
 /// Some seconds, in days.
@@ -267,4 +267,45 @@ fn a_full_window_of_replies_is_answered_from_the_record_after_a_kill() {
         String::from_utf8(daemon.on_disk("log.txt")).unwrap(),
         lines + "and on\n"
     );
+}
+
+/// Clients that go away with thousands of replies unconfirmed do not fill the memory: what they keep has a bound together, and
+/// those longest away go first. What they ran is not run again all the same.
+#[test]
+fn what_is_kept_for_clients_who_are_away_has_a_bound() {
+    let daemon = Setup::new().host("session_grace_s = 0.1").start();
+    let mut wire = daemon.client();
+    wire.call("ss", args!["big.txt", "x".repeat(64_000)]);
+    let before = process::memory(daemon.pid());
+    let mut away = Vec::new();
+    for wave in 1..=4 {
+        for _ in 0..40 {
+            let mut wire = daemon.client();
+            let first = wire.request("get", args!["big.txt"]);
+            wire.send(first.clone());
+            let others: Vec<u64> = (1..60).map(|_| wire.ask("get", args!["big.txt"])).collect();
+            for number in [first.number].into_iter().chain(others) {
+                done(&wire.reply(number));
+            }
+            away.push((wire.break_off(), first));
+        }
+        // Of 3.8 MB for each, 17 fit.
+        let begun = Instant::now();
+        while daemon.log().matches("who is away were dropped").count() < wave * 40 - 20 {
+            assert!(begun.elapsed() < PATIENCE, "all is kept");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    let now = process::memory(daemon.pid());
+    let grown_kib = now.own_kib.saturating_sub(before.own_kib);
+    println!("of 600 MB of replies {grown_kib} KiB are kept");
+    // What was freed may stay with the process, to be used again.
+    assert!(grown_kib < 320 << 10, "{grown_kib} KiB");
+    let (id, request) = away.remove(0);
+    let mut oldest = daemon.client_again(&id);
+    let again = oldest.exchange(request);
+    assert_eq!(failed(&again).code, Code::RanReplyLost);
+    let (id, request) = away.pop().unwrap();
+    let mut newest = daemon.client_again(&id);
+    assert!(newest.exchange(request).recorded);
 }

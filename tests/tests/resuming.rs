@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, Identity, PATIENCE, Setup, Wire, args, files};
+use harness::{Daemon, Identity, PATIENCE, Setup, Wire, args, files, process};
 use pixelboy_protocol::{Code, Frame, OpenState, Value};
 
 fn text(bytes: usize) -> Vec<u8> {
@@ -346,5 +346,44 @@ fn two_clients_that_send_one_name_at_once_do_not_mix_their_bytes() {
     for (n, wire) in wires.iter_mut().enumerate() {
         wire.call("ss", args!["same.txt", Value::Upload(1), "w"]);
         assert!(daemon.on_disk("same.txt") == files[n], "client {n}");
+    }
+}
+
+/// However many parts rest, and however long: the host's files are for those who are there.
+#[test]
+fn uploads_that_rest_hold_no_file_open() {
+    let daemon = Setup::new().host("session_grace_s = 0.1").start();
+    daemon.client().call("status", args![]);
+    let before = process::open_files(daemon.pid());
+    let bytes = text(100_000);
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        let mut wire = daemon.client();
+        for transfer in 1..=64 {
+            let (_, limit) = wire.begin_upload(transfer, Some(100_000), None);
+            wire.send_from(transfer, &bytes[..5_000], 0, limit, 5_000);
+        }
+        ids.push(wire.break_off());
+    }
+    let begun = Instant::now();
+    while process::open_files(daemon.pid()) > before + 4 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{before} files were open before, {} are now",
+            process::open_files(daemon.pid())
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // They go on where they were.
+    let mut wire = daemon.client_again(&ids[3]);
+    for transfer in [1, 33, 64] {
+        let (offset, limit) = wire.begin_upload(transfer, Some(100_000), None);
+        assert_eq!(offset, 5_000);
+        wire.send_from(transfer, &bytes, offset, limit, 65_536);
+        let digest = files::sha256(&bytes);
+        assert_eq!(
+            wire.finish(transfer, 100_000, digest).unwrap().sha256,
+            digest
+        );
     }
 }

@@ -157,6 +157,7 @@ impl Registry {
             .get(&client)
             .is_some_and(|known| !known.sender.is_closed());
         if !is_known {
+            shed(&mut clients.known);
             let known = self.admit(client, has_past, same_store, &mut clients.known)?;
             clients.known.insert(client, known);
         }
@@ -216,14 +217,7 @@ impl Registry {
             let away = known.stays.is_away();
             !known.sender.is_closed() && away.is_none_or(|away| away.since.elapsed() <= age)
         });
-        let away = known.values().filter_map(|known| known.stays.is_away());
-        let mut bytes: usize = away.map(|away| away.bytes).sum();
-        while bytes > AWAY_BYTES
-            && let Some((longest, away)) = longest_away(known, |away| away.bytes > 0)
-        {
-            known.remove(&longest);
-            bytes -= away.bytes.min(bytes);
-        }
+        shed(known);
     }
 
     /// Lets what runs end and closes every connection; waits for it at most `limit`.
@@ -250,6 +244,22 @@ impl Registry {
                 "operations were still running when the host stopped"
             );
         }
+    }
+}
+
+/// Drops who keeps too much together.
+fn shed(known: &mut HashMap<ClientId, Known>) {
+    let away = known.values().filter_map(|known| known.stays.is_away());
+    let mut bytes: usize = away.map(|away| away.bytes).sum();
+    while bytes > AWAY_BYTES
+        && let Some((longest, away)) = longest_away(known, |away| away.bytes > 0)
+    {
+        tracing::debug!(
+            bytes = away.bytes,
+            "the replies kept for a client who is away were dropped"
+        );
+        known.remove(&longest);
+        bytes -= away.bytes.min(bytes);
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Uploads {
     room: UploadRoom,
     places: Arc<Semaphore>,
     moving: HashMap<u64, Moving>,
+    /// A clone for each task, also of uploads that are aborted and not over yet.
+    tasks: Arc<()>,
     /// Dropped with the connection, which those that wait for their turn notice.
     connected: watch::Sender<()>,
 }
@@ -102,6 +104,7 @@ impl Uploads {
             room,
             places,
             moving: HashMap::new(),
+            tasks: Arc::new(()),
             connected: watch::Sender::new(()),
         }
     }
@@ -124,7 +127,8 @@ impl Uploads {
                 .send(Abort::new(transfer, Code::Unsupported, &message));
             return Ok(());
         }
-        if self.moving.len() as u64 >= limits::UPLOADS {
+        let tasks = Arc::strong_count(&self.tasks) as u64 - 1;
+        if self.moving.len() as u64 >= limits::UPLOADS || tasks >= 2 * limits::UPLOADS {
             let message = format!(
                 "{} uploads are moving on this connection; finish one first",
                 limits::UPLOADS
@@ -161,8 +165,10 @@ impl Uploads {
             inbox,
         };
         let (moving, places) = (self.room.moving.clone(), self.places.clone());
+        let counted = self.tasks.clone();
         let mut connected = self.connected.subscribe();
         tokio::spawn(async move {
+            let _counted = counted;
             let place = async { (places.acquire_owned().await, moving.acquire_owned().await) };
             tokio::select! {
                 place = place => {
@@ -346,6 +352,39 @@ mod tests {
             assert_eq!(sent.wait(offset).await, 600);
             drop(uploads);
             room.at_rest().await;
+        });
+    }
+
+    #[test]
+    fn who_opens_and_aborts_without_end_is_told_to_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(Settings::new(folder.path())).unwrap();
+        let store: Arc<dyn Store> = Arc::new(store);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let room = UploadRoom::new();
+            let (mut uploads, sent) = connect(&store, &room);
+            for transfer in 1..=10_000 {
+                uploads.open(open(transfer)).unwrap();
+                uploads.abort(transfer);
+            }
+            let tasks = tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks();
+            assert!(tasks <= 2 * limits::UPLOADS as usize, "{tasks} tasks");
+            let busy = |frame: &Frame<'_>| match frame {
+                Frame::Abort(abort) => (abort.code == Code::Busy).then_some(()),
+                _ => None,
+            };
+            sent.wait(busy).await;
+            // Those that were taken come to their end, and there is room again.
+            room.at_rest().await;
+            sent.0.lock().unwrap().clear();
+            uploads.open(open(20_000)).unwrap();
+            assert_eq!(sent.wait(offset).await, 0);
         });
     }
 

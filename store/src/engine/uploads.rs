@@ -3,6 +3,7 @@
 //! by run before anything is added to it.
 //! Not here: the bytes as they come (`upload`).
 
+use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -66,14 +67,15 @@ impl Engine {
         let has_room = memory.check_disk(&self.disk, 1);
         drop(memory);
         // From here on dropping `upload` gives the slot back.
-        let mut upload = Upload::new(self.clone(), name, part.clone(), announced, known);
-        has_room?;
-        if !upload.is_live() {
-            let live = self.verify_part(&part, durable, runs).map_err(|source| {
+        let mut upload = Upload::new(self.clone(), name, part.clone(), announced);
+        let (file, live) = match known.and_then(|live| self.open_part(&part, live)) {
+            Some(known) => known,
+            None => self.verify_part(&part, durable, runs).map_err(|source| {
                 StoreError::of_io("read what came of an upload earlier", source)
-            })?;
-            upload.go_on(live);
-        }
+            })?,
+        };
+        upload.go_on(file, live);
+        has_room?;
         Ok(UploadState::Open(upload))
     }
 
@@ -192,20 +194,27 @@ impl Engine {
         Ok(())
     }
 
+    /// The part that rested in this life, where it is as long as it was.
+    fn open_part(&self, part: &Arc<str>, live: Box<Live>) -> Option<(File, Box<Live>)> {
+        let place = Place::Staging(part.clone());
+        let size = self.disk.size(&place).ok()??;
+        let file = (size == live.written).then(|| self.disk.open_to_write(&place));
+        Some((file?.ok()?, live))
+    }
+
     /// Reads what is on disk of a part, and keeps it up to the first run that is not what was synced.
     fn verify_part(
         &self,
         part: &Arc<str>,
         durable: u64,
         runs: Vec<(u64, u32)>,
-    ) -> std::io::Result<Live> {
+    ) -> std::io::Result<(File, Box<Live>)> {
         let place = Place::Staging(part.clone());
         let file = match self.disk.size(&place)? {
             Some(_) => self.disk.open_to_write(&place)?,
             None => self.disk.create(&place)?,
         };
-        let mut live = Live {
-            file,
+        let mut live = Box::new(Live {
             sha256: sha2::Sha256::new(),
             crc32c: 0,
             run_crc32c: 0,
@@ -214,8 +223,8 @@ impl Engine {
             runs: Vec::new(),
             named: durable > 0,
             written_back: 0,
-        };
-        let mut reader = &live.file;
+        });
+        let mut reader = &file;
         let mut buffer = vec![0; 128 << 10];
         for (end, expected) in runs {
             // The state before the run, to go back to if it is damaged.
@@ -248,9 +257,9 @@ impl Engine {
             live.runs.push((end, expected));
             (live.written, live.durable) = (end, end);
         }
-        self.disk.set_len(&live.file, live.written)?;
+        self.disk.set_len(&file, live.written)?;
         live.written_back = live.written;
-        Ok(live)
+        Ok((file, live))
     }
 
     // ---- for `Upload` ----

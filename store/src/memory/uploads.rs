@@ -3,7 +3,6 @@
 //! Not here: the bytes (`upload`) and their space (`space`).
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -13,9 +12,8 @@ use crate::{Announced, ClientId, Position, Sha256};
 /// An upload's name.
 pub(crate) type UploadName = (ClientId, u64);
 
-/// What is known of the bytes that came so far.
+/// What is known of the bytes that came so far. Their file is open only while somebody sends.
 pub(crate) struct Live {
-    pub(crate) file: File,
     pub(crate) sha256: sha2::Sha256,
     /// Of all bytes.
     pub(crate) crc32c: u32,
