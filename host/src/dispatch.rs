@@ -10,6 +10,7 @@ pub(crate) mod errands;
 pub(crate) mod host_ops;
 pub(crate) mod lane;
 pub(crate) mod later;
+pub(crate) mod numbers;
 pub(crate) mod operation;
 pub(crate) mod outbox;
 pub(crate) mod presence;

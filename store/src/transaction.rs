@@ -346,6 +346,13 @@ impl Transaction {
         self.kv_delete(&device(), key)
     }
 
+    /// Whether it used an upload.
+    pub fn uses_uploads(&self) -> bool {
+        self.staged
+            .as_ref()
+            .is_some_and(|staged| !staged.uploads.is_empty())
+    }
+
     /// The operation uses this upload: once it has succeeded no other can. By itself this is not a write.
     pub fn consume_upload(&mut self, client: ClientId, number: u64) {
         let uploads = &mut self.staged().uploads;

@@ -10,7 +10,7 @@ mod receive;
 mod refusal;
 mod sitting;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,11 +23,12 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub(crate) use self::message::{Attach, Attached, Message};
 use super::blobs::Blobs;
 use super::later::Answered;
+use super::numbers::Numbers;
 use super::operation::{EncodedOutcome, Operation};
 use super::outbox::Outbox;
 use super::record::Record;
 use super::registry::Stays;
-use super::run::Ran;
+use super::run::{self, Ran};
 use super::session::Session;
 use super::{Dispatch, UPLOAD_PLACES};
 
@@ -38,7 +39,7 @@ struct Link {
     /// The highest number requested on it.
     last_number: u64,
     /// Numbers requested on it that have no reply yet.
-    asked: BTreeSet<u64>,
+    asked: Numbers<()>,
 }
 
 /// An operation that has run and waits until it may be told.
@@ -51,11 +52,6 @@ struct Settling {
     until: Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>,
 }
 
-struct Running {
-    number: u64,
-    ran: Pin<Box<dyn Future<Output = Ran> + Send>>,
-}
-
 /// The task of one client id.
 pub(crate) struct Presence {
     dispatch: Arc<Dispatch>,
@@ -65,7 +61,8 @@ pub(crate) struct Presence {
     record: Record,
     queue: VecDeque<Operation>,
     queue_bytes: usize,
-    running: Option<Running>,
+    /// The number of the operation that runs; `serve` holds the run itself.
+    running: Option<u64>,
     /// Wait for the disk, in commit order.
     to_be_durable: VecDeque<Settling>,
     /// Wait for a device to begin, which may take longer.
@@ -154,8 +151,16 @@ impl Presence {
 
     /// Serves the client until it says Goodbye, is dropped from the registry, or the host stops.
     pub(crate) async fn serve(mut self) {
+        // In the task's own memory: an allocation for each would cost as much as half a call.
+        let mut run = std::pin::pin!(None);
         loop {
-            self.start_next();
+            if self.running.is_none() {
+                // Done or cancelled. Pending, it has not committed: dropping it drops all that it staged.
+                run.set(None);
+                if let Some((context, operation)) = self.start_next() {
+                    run.set(Some(run::run(context, operation)));
+                }
+            }
             self.close_when_done();
             if self.session.is_none() && !self.is_busy() && self.later.is_empty() {
                 self.set_present(false);
@@ -163,7 +168,7 @@ impl Presence {
             if self.inbox.is_empty() && self.is_finished() {
                 return;
             }
-            match self.next_event().await {
+            match self.next_event(run.as_mut()).await {
                 Event::Message(Some(message)) => self.on_message(message),
                 Event::Message(None) => {
                     self.forget_later();
@@ -186,13 +191,13 @@ impl Presence {
 
     /// Messages first, then what runs; replies go out before the wait that may lead a commit, so that one sync serves all
     /// and nobody waits for it needlessly.
-    async fn next_event(&mut self) -> Event {
+    async fn next_event<R: Future<Output = Ran>>(&mut self, run: Pin<&mut Option<R>>) -> Event {
         tokio::select! {
             biased;
             message = self.inbox.recv() => Event::Message(message),
             ran = async {
-                match &mut self.running {
-                    Some(running) => running.ran.as_mut().await,
+                match run.as_pin_mut() {
+                    Some(run) => run.await,
                     None => std::future::pending().await,
                 }
             } => Event::Ran(ran),

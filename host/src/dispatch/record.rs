@@ -2,10 +2,9 @@
 //! Invariant: a number that was received is never run again while this lives; the store remembers what wrote for longer.
 //! Not here: the record on disk (`pixelboy-store`).
 
-use std::collections::BTreeMap;
-
 use pixelboy_store::Position;
 
+use super::numbers::Numbers;
 use super::operation::EncodedOutcome;
 
 /// How far an operation has come.
@@ -30,7 +29,7 @@ pub(crate) struct Kept {
 /// The operations of one client that are not confirmed.
 #[derive(Debug, Default)]
 pub(crate) struct Record {
-    kept: BTreeMap<u64, Kept>,
+    kept: Numbers<Kept>,
     /// The highest number received.
     pub(crate) received_through: u64,
     /// The highest number run to its end.
@@ -64,13 +63,13 @@ impl Record {
 
     /// What is known of a number.
     pub(crate) fn find(&self, number: u64) -> Option<&Kept> {
-        self.kept.get(&number)
+        self.kept.get(number)
     }
 
     /// An operation was run to its end.
     pub(crate) fn done(&mut self, number: u64, stored: Option<Position>, outcome: EncodedOutcome) {
         self.executed_through = self.executed_through.max(number);
-        if let Some(kept) = self.kept.get_mut(&number) {
+        if let Some(kept) = self.kept.get_mut(number) {
             self.reply_bytes += outcome.len();
             kept.state = State::Done { stored, outcome };
         }
@@ -85,7 +84,7 @@ impl Record {
         if let Some(Kept {
             state: State::Done { outcome, .. },
             ..
-        }) = self.kept.remove(&number)
+        }) = self.kept.remove(number)
         {
             self.reply_bytes = self.reply_bytes.saturating_sub(outcome.len());
         }
@@ -94,7 +93,7 @@ impl Record {
     /// The client has these replies. True: one of them is in the store's record too.
     pub(crate) fn confirm(&mut self, through: u64, also: &[u64]) -> bool {
         let mut stored = false;
-        while let Some((&number, kept)) = self.kept.first_key_value()
+        while let Some((number, kept)) = self.kept.first()
             && number <= through
             && let State::Done {
                 stored: position, ..
@@ -106,7 +105,7 @@ impl Record {
         for number in also {
             if let Some(State::Done {
                 stored: position, ..
-            }) = self.kept.get(number).map(|kept| &kept.state)
+            }) = self.kept.get(*number).map(|kept| &kept.state)
             {
                 stored |= position.is_some();
                 self.remove(*number);

@@ -3,6 +3,7 @@
 //! Not here: order and resends (`presence`), the release of effects (`lane`).
 //! A failure, a trap, a limit: nothing of the operation happened.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -335,7 +336,11 @@ impl Call<'_> {
 
     async fn once(&self, turn: &mut Turn<'_>, args: Vec<Value>) -> Result<Ran, Again> {
         let version = &self.serving.version;
-        let place = self.serving.lane.place().await;
+        let place = if version.has_effects() {
+            self.serving.lane.place().await
+        } else {
+            None
+        };
         let store = &self.context.dispatch.services.store;
         let mut transaction = store.begin();
         self.prepare(&mut transaction)?;
@@ -353,14 +358,19 @@ impl Call<'_> {
             .await
             .map_err(|fault| self.fault(turn, &fault))?;
         let entry = self.entry;
-        let lower = |guest: &mut Guest| lower(guest, entry, args, &uploads);
-        let handling = instance.handle(version.engine(), work, &entry.op, lower);
-        let handled = within(version.wall_limit(), handling).await;
-        let (work, answer) = match handled {
-            Ok((work, Ok(answer))) => (work, answer),
-            Ok((_, Err(fault))) => return Err(self.fault(turn, &fault).into()),
-            Err(_) => return Err(self.too_slow(turn, version.wall_limit()).into()),
+        let args = instance
+            .begin(work, |guest| lower(guest, entry, args, &uploads))
+            .map_err(|fault| self.fault(turn, &fault))?;
+        let limit = version.wall_limit();
+        let answer = {
+            let handling = pin!(instance.handle(version.engine(), &entry.op, &args));
+            match within(limit, handling).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(fault)) => return Err(self.fault(turn, &fault).into()),
+                Err(_) => return Err(self.too_slow(turn, limit).into()),
+            }
         };
+        let work = instance.end();
         let ran = self.conclude(&mut instance, work, answer, place).await;
         turn.give_back(version, instance);
         ran
@@ -444,7 +454,11 @@ impl Call<'_> {
             Ok(answer) => answer,
             Err(failure) => return self.refused(&work, failure::from_guest(failure)),
         };
-        let answers = self.answers(instance.guest(), &mut work).await?;
+        let answers = if work.completed.is_empty() {
+            Vec::new()
+        } else {
+            Box::pin(self.answers(instance.guest(), &mut work)).await?
+        };
         let put_off = &self.context.dispatch.put_off;
         let answers_recorded = answers.iter().any(|(token, _)| {
             let later = put_off.find(*token, &self.serving.seat.name);
@@ -636,7 +650,10 @@ impl Call<'_> {
                 Err(error) => return Err(failure::of_commit(&error).into()),
             }
         } else {
-            if let Origin::Client { client, .. } = self.context.origin {
+            // Of an operation without writes the presence knows that it ran; the store is told when that ends.
+            if let Origin::Client { client, .. } = self.context.origin
+                && transaction.uses_uploads()
+            {
                 services.store.ran(client, number, transaction);
             }
             None
@@ -703,12 +720,29 @@ impl Call<'_> {
         values: types::Values,
         to: &Addressee<'_>,
     ) -> Result<Vec<Value>, Failure> {
-        let plugin_fault = |error: &dyn std::fmt::Display| {
-            Failure::new(
-                Code::PluginCrashed,
-                format!("the plugin's reply is wrong: {error}; nothing happened"),
-            )
+        let has_handles = values
+            .nodes
+            .iter()
+            .any(|node| matches!(node, Node::Data(_)));
+        let mut held = if has_handles {
+            Box::pin(self.fetch(guest, &values, to)).await?
+        } else {
+            Vec::new()
         };
+        values::from_guest(values, |handle: Resource<Data>| {
+            let found = held.iter().position(|(rep, _)| *rep == handle.rep());
+            found.map_or(Value::Null, |at| held.swap_remove(at).1)
+        })
+        .map_err(|error| wrong_reply(&error))
+    }
+
+    /// What the handles among the guest's values become.
+    async fn fetch(
+        &self,
+        guest: &mut Guest,
+        values: &types::Values,
+        to: &Addressee<'_>,
+    ) -> Result<Vec<(u32, Value)>, Failure> {
         let mut held = Vec::new();
         let mut room = limits::INLINE_BYTES;
         for node in &values.nodes {
@@ -724,7 +758,7 @@ impl Call<'_> {
             let Data(blob) = guest
                 .table
                 .delete(Resource::new_own(rep))
-                .map_err(|error| plugin_fault(&error))?;
+                .map_err(|error| wrong_reply(&error))?;
             let length = blob.len();
             let value = if length <= room as u64 {
                 room -= length as usize;
@@ -758,12 +792,15 @@ impl Call<'_> {
             };
             held.push((rep, value));
         }
-        values::from_guest(values, |handle: Resource<Data>| {
-            let found = held.iter().position(|(rep, _)| *rep == handle.rep());
-            found.map_or(Value::Null, |at| held.swap_remove(at).1)
-        })
-        .map_err(|error| plugin_fault(&error))
+        Ok(held)
     }
+}
+
+fn wrong_reply(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(
+        Code::PluginCrashed,
+        format!("the plugin's reply is wrong: {error}; nothing happened"),
+    )
 }
 
 fn unreadable(error: std::io::Error) -> Failure {
@@ -807,8 +844,10 @@ fn reply(values: Vec<Value>, to: &Addressee<'_>) -> Result<EncodedOutcome, Failu
 }
 
 /// As `tokio::time::timeout`, but a future that is ready at once costs no timer.
-async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
-    let mut future = std::pin::pin!(future);
+async fn within<T>(
+    limit: Duration,
+    mut future: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, Elapsed> {
     match std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await {
         Poll::Ready(value) => Ok(value),
         Poll::Pending => tokio::time::timeout(limit, future).await,

@@ -43,7 +43,8 @@ impl Activity {
         self.last_us.fetch_max(since, Ordering::Relaxed);
     }
 
-    fn last(&self) -> Instant {
+    /// When something last happened.
+    pub(crate) fn last(&self) -> Instant {
         self.origin + Duration::from_micros(self.last_us.load(Ordering::Relaxed))
     }
 }

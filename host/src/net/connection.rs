@@ -17,7 +17,7 @@ use pixelboy_store::ClientId;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::Door;
@@ -31,6 +31,7 @@ use crate::dispatch::outbox::Outbox;
 use crate::dispatch::presence::{Attach, Message};
 use crate::dispatch::registry::Refused;
 use crate::dispatch::run;
+use crate::dispatch::session::Activity;
 
 /// Bytes asked for at a time: a chunk of data with its header.
 const READ_BYTES: usize = limits::CHUNK_BYTES + 64;
@@ -82,7 +83,7 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, door: Door, place
             return drain(&outbox, &writer).await;
         }
     };
-    let mut pump = tokio::spawn(pump(outbox.clone(), writer.clone()));
+    let mut attendant = None;
     let joined = match place {
         Place::Free => join(&hello, &door, &mut reading, &outbox).await,
         Place::AllTaken(all) => Err(Some((
@@ -96,7 +97,11 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, door: Door, place
             reading.splitter.welcomed();
             let inbox = connection.inbox.clone();
             let number = connection.number;
-            let end = connection.run(&mut reading, &mut pump).await;
+            let heard = Activity::starting(Instant::now());
+            let changes = connection.dispatch.board.changes();
+            let attending = attend(outbox.clone(), writer.clone(), changes, heard.clone());
+            let attending = attendant.insert(tokio::spawn(attending));
+            let end = connection.run(&mut reading, &heard, attending).await;
             let _ = inbox.send(Message::Detach(number));
             end
         }
@@ -109,10 +114,7 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, door: Door, place
         outbox.end();
     }
     let last_words = async {
-        // Ends when the last bytes are out, or can't be sent.
-        if !pump.is_finished() {
-            let _ = pump.await;
-        }
+        drain(&outbox, &writer).await;
         // A socket that is closed with unread bytes takes back what was just sent: the client ends first.
         let _ = rustix::net::shutdown(writer.as_ref().as_ref(), rustix::net::Shutdown::Write);
         while reading.more().await {
@@ -120,13 +122,52 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, door: Door, place
         }
     };
     let _ = tokio::time::timeout(LAST_BYTES_LIMIT, last_words).await;
+    if let Some(attendant) = attendant {
+        attendant.abort();
+    }
+}
+
+/// Does what a connection needs besides reading: sends what waits, pings a client that is not heard, tells of a new table.
+/// A task of its own, so that the reader waits for bytes alone. Ends when the last byte is out, or with a reason to close.
+async fn attend(
+    outbox: Arc<Outbox>,
+    writer: Arc<OwnedWriteHalf>,
+    mut changes: watch::Receiver<[u8; 16]>,
+    heard: Activity,
+) -> End {
+    let ping_every = Duration::from_millis(limits::PING_MS);
+    let mut last = heard.last();
+    let mut unanswered = 0;
+    let mut pumping = std::pin::pin!(pump(&outbox, &writer));
+    loop {
+        tokio::select! {
+            () = &mut pumping => return None,
+            () = tokio::time::sleep_until((last + ping_every * (unanswered + 1)).into()) => {
+                let now = heard.last();
+                if now > last {
+                    last = now;
+                    unanswered = 0;
+                    continue;
+                }
+                unanswered += 1;
+                if unanswered >= limits::SILENT_PINGS {
+                    return Some((Code::Silent, "nothing came for four pings".into()));
+                }
+                outbox.send(Ping { token: u64::from(unanswered) });
+            }
+            Ok(()) = changes.changed() => {
+                let digest = *changes.borrow_and_update();
+                outbox.send(TableChanged { digest });
+            }
+        }
+    }
 }
 
 /// Sends what could not be sent at once; ends with the connection.
-async fn pump(outbox: Arc<Outbox>, writer: Arc<OwnedWriteHalf>) {
+async fn pump(outbox: &Outbox, writer: &OwnedWriteHalf) {
     loop {
         outbox.blocked().await;
-        drain(&outbox, &writer).await;
+        drain(outbox, writer).await;
         if outbox.is_over() {
             return;
         }
@@ -341,13 +382,12 @@ struct Connection {
 }
 
 impl Connection {
-    async fn run(mut self, reading: &mut Reading, pump: &mut JoinHandle<()>) -> End {
-        let ping_every = Duration::from_millis(limits::PING_MS);
-        let mut changes = self.dispatch.board.changes();
-        let mut heard = Instant::now();
-        let mut unanswered = 0;
-        let ping = tokio::time::sleep(ping_every);
-        tokio::pin!(ping);
+    async fn run(
+        mut self,
+        reading: &mut Reading,
+        heard: &Activity,
+        attending: &mut JoinHandle<End>,
+    ) -> End {
         loop {
             if let ControlFlow::Break(end) = self.take_frames(reading) {
                 return end;
@@ -362,28 +402,10 @@ impl Connection {
                     if !more {
                         return None;
                     }
-                    heard = Instant::now();
-                    unanswered = 0;
+                    heard.note(Instant::now());
                 }
-                // The presence said the last word, or the wire is gone.
-                _ = &mut *pump => return None,
-                () = &mut ping => {
-                    let due = heard + ping_every * (unanswered + 1);
-                    if Instant::now() >= due {
-                        unanswered += 1;
-                        if unanswered >= limits::SILENT_PINGS {
-                            return Some((Code::Silent, "nothing came for four pings".into()));
-                        }
-                        self.outbox.send(Ping { token: u64::from(unanswered) });
-                    }
-                    ping.as_mut().reset((heard + ping_every * (unanswered + 1)).into());
-                }
-                changed = changes.changed() => {
-                    if changed.is_ok() {
-                        let digest = *changes.borrow_and_update();
-                        self.outbox.send(TableChanged { digest });
-                    }
-                }
+                // The presence said the last word, the wire is gone, or nothing was heard for long.
+                end = &mut *attending => return end.unwrap_or(None),
             }
         }
     }

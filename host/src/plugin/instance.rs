@@ -120,7 +120,7 @@ impl Instance {
             .map_err(|error| trap(error.into()))?;
         let rep = manifest.rep();
         let lent = Resource::new_borrow(rep);
-        let cpu_ms = u64::from(self.ticks_per_call) * TICK.as_millis() as u64;
+        let cpu_ms = self.cpu_ms();
         {
             let _running = engine.ticker.enter();
             self.plugin
@@ -135,42 +135,49 @@ impl Instance {
             .map_err(|error| trap(error.into()))
     }
 
-    /// Runs one operation. The work comes back with what it staged, whatever happened.
+    /// Hands over what the next call works with; `args` puts its handles into the guest's table.
+    pub(crate) fn begin(
+        &mut self,
+        work: Work,
+        args: impl FnOnce(&mut Guest) -> wasmtime::Result<Values>,
+    ) -> Result<Values, Fault> {
+        self.refill();
+        let guest = self.store.data_mut();
+        guest.work = work;
+        args(guest).map_err(|error| fault(&error, self.cpu_ms()))
+    }
+
+    /// Runs the operation that was begun. Small on purpose: each call moves this future about.
     pub(crate) async fn handle(
         &mut self,
         engine: &Engine,
-        work: Work,
         op: &str,
-        args: impl FnOnce(&mut Guest) -> wasmtime::Result<Values>,
-    ) -> (Work, Result<Result<Outcome, Failure>, Fault>) {
-        self.refill();
-        self.store.data_mut().work = work;
-        let cpu_ms = u64::from(self.ticks_per_call) * TICK.as_millis() as u64;
-        let answer = self
-            .enter(engine, op, args)
-            .await
-            .map_err(|error| fault(&error, cpu_ms));
-        (std::mem::take(&mut self.store.data_mut().work), answer)
-    }
-
-    async fn enter(
-        &mut self,
-        engine: &Engine,
-        op: &str,
-        args: impl FnOnce(&mut Guest) -> wasmtime::Result<Values>,
-    ) -> wasmtime::Result<Result<Outcome, Failure>> {
-        let guest = self.store.data_mut();
-        let args = args(guest)?;
-        let call = guest.table.push(Call)?;
+        args: &Values,
+    ) -> Result<Result<Outcome, Failure>, Fault> {
+        let cpu_ms = self.cpu_ms();
+        let trap = |error: wasmtime::Error| fault(&error, cpu_ms);
+        let table = &mut self.store.data_mut().table;
+        let call = table.push(Call).map_err(|error| trap(error.into()))?;
         let lent = Resource::new_borrow(call.rep());
         let answer = {
             let _running = engine.ticker.enter();
             self.plugin
-                .call_handle(&mut self.store, lent, op, &args)
-                .await?
+                .call_handle(&mut self.store, lent, op, args)
+                .await
+                .map_err(trap)?
         };
-        self.store.data_mut().table.delete(call)?;
+        let table = &mut self.store.data_mut().table;
+        table.delete(call).map_err(|error| trap(error.into()))?;
         Ok(answer)
+    }
+
+    /// The work of the call that ended, with what it staged.
+    pub(crate) fn end(&mut self) -> Work {
+        std::mem::take(&mut self.store.data_mut().work)
+    }
+
+    fn cpu_ms(&self) -> u64 {
+        u64::from(self.ticks_per_call) * TICK.as_millis() as u64
     }
 
     /// The guest's side of handles, for what an answer holds.

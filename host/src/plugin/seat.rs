@@ -73,7 +73,8 @@ impl Turn<'_> {
         self.seat.calls.fetch_add(1, Ordering::Relaxed);
         match self.guard.take() {
             Some(sitting) if sitting.serial == version.serial => Ok(sitting.instance),
-            _ => version.instance().await,
+            // Rare, and large: kept out of the future of every call.
+            _ => Box::pin(version.instance()).await,
         }
     }
 

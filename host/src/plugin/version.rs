@@ -159,6 +159,11 @@ impl Version {
             .any(|grant| grant == "audio" || grant == "display")
     }
 
+    /// Whether it can stage effects.
+    pub(crate) fn has_effects(&self) -> bool {
+        self.sees_device() || self.settings.allow.iter().any(|grant| grant == "client")
+    }
+
     /// Whether it is to be told of events of this kind: it asked for them and has the grant.
     pub(crate) fn listens(&self, kind: &str) -> bool {
         let granted = |grant: &str| self.settings.allow.iter().any(|own| own == grant);

@@ -9,20 +9,19 @@ use pixelboy_protocol::{
 use pixelboy_store::Position;
 
 use super::refusal::too_late;
-use super::{Presence, Running, Settling};
+use super::{Presence, Settling};
 use crate::capability::failure;
 use crate::capability::work::Caller;
 use crate::dispatch::board::Handler;
 use crate::dispatch::host_ops::HostOp;
-use crate::dispatch::operation::EncodedOutcome;
+use crate::dispatch::operation::{EncodedOutcome, Operation};
 use crate::dispatch::run::{self, Context, Origin, Ran};
 use crate::dispatch::status;
 
 impl Presence {
-    /// Starts operations until one has to be waited for.
-    pub(super) fn start_next(&mut self) {
-        while self.running.is_none()
-            && self.closing.is_none()
+    /// Answers what the host answers itself, until an operation is a plugin's: that is to be run next.
+    pub(super) fn start_next(&mut self) -> Option<(Context, Operation)> {
+        while self.closing.is_none()
             && (self.record.reply_bytes() as u64) < limits::WINDOW_REPLIES_BYTES
             && let Some(mut operation) = self.unqueue(0)
         {
@@ -65,13 +64,12 @@ impl Presence {
                         blobs: self.blobs.clone(),
                         found: (row, edition),
                     };
-                    self.running = Some(Running {
-                        number,
-                        ran: Box::pin(run::run(context, operation)),
-                    });
+                    self.running = Some(number);
+                    return Some((context, operation));
                 }
             }
         }
+        None
     }
 
     pub(super) fn run_host_op(&mut self, number: u64, op: HostOp, args: &[Value]) {
@@ -112,7 +110,7 @@ impl Presence {
     }
 
     pub(super) fn on_ran(&mut self, ran: Ran) {
-        if let Some(Running { number, .. }) = self.running.take() {
+        if let Some(number) = self.running.take() {
             self.finish(number, ran);
         }
     }
@@ -256,7 +254,7 @@ impl Presence {
         outcome: &[u8],
     ) {
         if let Some(link) = &mut self.link
-            && link.asked.remove(&number)
+            && link.asked.remove(number).is_some()
         {
             let stored = stored.map(|position| position.0);
             link.outbox

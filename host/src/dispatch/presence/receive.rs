@@ -47,7 +47,7 @@ impl Presence {
             );
         }
         link.last_number = number;
-        link.asked.insert(number);
+        link.asked.insert(number, ());
         if let Some(kept) = self.record.find(number) {
             if kept.digest != operation.digest {
                 return self.answer_failure(number, number_reused(number));
@@ -127,12 +127,7 @@ impl Presence {
     pub(super) fn cancel(&mut self, number: u64) {
         let cancelled =
             || Ran::failed(Failure::new(Code::Cancelled, "cancelled; nothing happened"));
-        if self
-            .running
-            .as_ref()
-            .is_some_and(|running| running.number == number)
-        {
-            // Pending, so not committed: dropping it drops all that it staged.
+        if self.running == Some(number) {
             self.running = None;
             self.finish(number, cancelled());
         } else if let Some(at) = self
@@ -154,7 +149,7 @@ impl Presence {
     /// Goodbye: what has not begun never will, and nobody waits for an answer.
     pub(super) fn drop_waiting(&mut self) {
         if let Some(running) = self.running.take() {
-            self.record.forget(running.number);
+            self.record.forget(running);
         }
         while let Some(operation) = self.unqueue(0) {
             self.record.forget(operation.number);

@@ -1,7 +1,6 @@
 //! The session of a client: taken over, idle, waited for, ended.
 //! Invariant: it has at most one connection; without one it ends after its grace.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use pixelboy_protocol::{Code, Frame, TimeOut, Value};
@@ -9,6 +8,7 @@ use pixelboy_protocol::{Code, Frame, TimeOut, Value};
 use super::refusal::too_late;
 use super::{Attach, Attached, Link, Presence};
 use crate::dispatch::calls::Calls;
+use crate::dispatch::numbers::Numbers;
 use crate::dispatch::operation::Operation;
 use crate::dispatch::random_id;
 use crate::dispatch::session::{Idle, Session};
@@ -50,7 +50,7 @@ impl Presence {
             connection,
             outbox,
             last_number: 0,
-            asked: BTreeSet::new(),
+            asked: Numbers::default(),
         });
         self.was_told = false;
         self.confirm(confirmed, &[]);
@@ -90,16 +90,22 @@ impl Presence {
         if std::mem::replace(&mut self.present, present) == present {
             return;
         }
+        let store = self.dispatch.services.store.clone();
+        let through = self.record.executed_through;
         if present {
             self.stays.begin();
         } else {
+            if through > 0 {
+                // While this lived it knew that itself. Told before this may be dropped.
+                store.ran(self.client, through, store.begin());
+            }
             // Each operation that is not confirmed takes some, whatever its reply.
             let blobs = self.blobs.memory_bytes() as usize;
             let kept = self.record.reply_bytes() + self.record.len() * KEPT_BYTES;
             self.stays.away(kept + blobs);
             self.stays.end();
         }
-        self.dispatch.services.store.present(self.client, present);
+        store.present(self.client, present);
     }
 
     pub(super) fn note_activity(&self) {
