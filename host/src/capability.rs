@@ -14,6 +14,7 @@ pub(crate) mod failure;
 pub(crate) mod keeper;
 pub(crate) mod kv;
 pub(crate) mod log;
+pub(crate) mod parcel;
 pub(crate) mod probe;
 pub(crate) mod settings;
 pub(crate) mod store;

@@ -1,4 +1,5 @@
-//! The plugins of the tests' own: `tests/lab`, variants of it that differ in what `version` answers, and `tests/actor`.
+//! The plugins of the tests' own: `tests/lab`, variants of it that differ in what `version` answers, `tests/actor`
+//! and `tests/deaf`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -28,6 +29,16 @@ pub fn actor() -> PathBuf {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT
         .get_or_init(|| build("tests/actor", "actor"))
+        .clone()
+        .unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The built file of `tests/deaf`.
+#[must_use]
+pub fn deaf() -> PathBuf {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build("tests/deaf", "deaf"))
         .clone()
         .unwrap_or_else(|why| panic!("{why}"))
 }

@@ -11,7 +11,7 @@
 use std::time::{Duration, Instant};
 
 use harness::wire::Missing;
-use harness::{Daemon, PATIENCE, Setup, Wire, args};
+use harness::{Daemon, PATIENCE, Setup, Wire, args, field, text_field};
 use pixelboy_protocol::{Bind, Call, CallCredit, CallReply, Code, Failure, Frame, Outcome, Value};
 
 fn bind(wire: &mut Wire, op: &str, bound: bool) {
@@ -73,6 +73,30 @@ fn pushes_come_in_the_order_in_which_they_were_asked_for() {
     wire.call("push_large", args![65_536]);
     let failure = wire.call_failing("push_large", args![65_537]);
     assert_eq!(failure.code, Code::TooLarge, "{failure}");
+}
+
+#[test]
+fn stored_bytes_come_with_a_push_or_a_call_or_are_fetched() {
+    let daemon = Setup::new().actor().start();
+    let mut wire = daemon.client();
+    bind(&mut wire, "take", true);
+    for (name, length) in [("small.bin", 1_000), ("large.bin", 300_000)] {
+        let bytes: Vec<u8> = (0..length).map(|n| n as u8).collect();
+        let upload = wire.upload(&bytes);
+        wire.call("keep", args![name, upload, "bytes"]);
+        wire.call("hand_over", args!["take", name]);
+        let pushed = wire.wait("Push", |frame| match frame {
+            Frame::Push(push) => Some(push.args.clone()),
+            _ => None,
+        });
+        let called = next_call(&mut wire).args;
+        for args in [pushed, called] {
+            assert_eq!(text_field(&args[0], "path"), name);
+            let data = field(&args[0], "data");
+            assert_eq!(matches!(data, Value::Blob(_)), length > 65_536, "{name}");
+            assert_eq!(wire.bytes(data), bytes, "{name}");
+        }
+    }
 }
 
 #[test]

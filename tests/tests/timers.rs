@@ -11,8 +11,8 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, PATIENCE, Setup, args, lab};
-use pixelboy_protocol::Code;
+use harness::{Daemon, PATIENCE, Setup, args, field, lab};
+use pixelboy_protocol::{Code, Value};
 
 /// What fired so far, oldest first.
 fn fired(daemon: &Daemon) -> Vec<String> {
@@ -173,6 +173,42 @@ fn a_durable_timer_waits_for_a_plugin_that_is_away() {
     back(&daemon);
     until_fired(&daemon, "again here");
     assert_eq!(fired(&daemon), ["kept here", "again here"]);
+}
+
+/// A guest that does not know an operation of its own is left alone: once, and nobody is troubled with it.
+#[test]
+fn a_firing_that_a_plugin_does_not_know_is_done() {
+    let mut daemon = Setup::new()
+        .plugin("deaf", &lab::deaf(), "allow = [\"timer\"]")
+        .start();
+    let calls = |daemon: &Daemon| {
+        let status = daemon.client().call_one("status", args![]);
+        let deaf = field(field(&status, "plugins"), "deaf").clone();
+        (
+            field(&deaf, "calls").clone(),
+            field(&deaf, "failures").clone(),
+        )
+    };
+    daemon.client().call("deaf", args![]);
+    let begun = Instant::now();
+    while calls(&daemon) != (Value::Int(2), Value::Int(0)) {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", calls(&daemon));
+        pass(10);
+    }
+    pass(1_500);
+    assert_eq!(calls(&daemon), (Value::Int(2), Value::Int(0)));
+    let loud = |line: &&str| line.contains("WARN") || line.contains("ERROR");
+    let log = daemon.log();
+    let told: Vec<&str> = log
+        .lines()
+        .filter(loud)
+        .filter(|line| line.contains("deaf"))
+        .collect();
+    assert!(told.is_empty(), "{told:?}");
+    daemon.stop();
+    daemon.boot();
+    pass(500);
+    assert_eq!(calls(&daemon), (Value::Int(0), Value::Int(0)));
 }
 
 #[test]

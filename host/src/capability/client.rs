@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Push, Value, limits};
+use pixelboy_store::Blob;
 
 use super::Guest;
 use super::effect::Effect;
 use super::failure;
+use super::parcel::Parcel;
 use crate::plugin::contract::pixelboy::plugin::client::Host;
 use crate::plugin::contract::pixelboy::plugin::types::{Failure, Values};
-use crate::plugin::values::from_guest;
 
 /// Bytes of a tag.
 const MAX_TAG_BYTES: usize = 1024;
@@ -24,6 +25,9 @@ type Answer<T> = wasmtime::Result<Result<T, Failure>>;
 pub(crate) trait Seat: Send + Sync {
     /// False when it is lost.
     fn push(&self, push: Push) -> bool;
+
+    /// Names bytes that the client may fetch as long as its session lasts.
+    fn name(&self, bytes: Blob) -> u64;
 
     /// Whether the client offers an opcode.
     fn has_bound(&self, op: &str) -> bool;
@@ -77,14 +81,6 @@ impl Audience {
     pub(crate) fn seat(&self, session: u64) -> Option<Arc<dyn Seat>> {
         self.seats().get(&session).cloned()
     }
-
-    /// Hands a push over; it is lost where the session is gone.
-    pub(crate) fn push(&self, session: u64, op: String, args: Vec<Value>) {
-        let seat = self.seat(session);
-        if !seat.is_some_and(|seat| seat.push(Push { op, args })) {
-            tracing::debug!(session, "a push was lost: the client is not there");
-        }
-    }
 }
 
 impl Host for Guest {
@@ -93,14 +89,11 @@ impl Host for Guest {
     }
 
     fn push(&mut self, session: u64, op: String, args: Values) -> Answer<()> {
-        let Some(seat) = self.services.audience.seat(session) else {
+        let parcel = Parcel::pack(self, op, args)?;
+        if !self.services.audience.has(session) {
             return Ok(Err(no_session(session)));
-        };
-        drop(seat);
-        Ok(match sendable(&op, args)? {
-            Ok(args) => self.work.stage(Effect::Push { session, op, args }),
-            Err(failure) => Err(failure),
-        })
+        }
+        Ok(parcel.and_then(|parcel| self.work.stage(Effect::Push { session, parcel })))
     }
 
     fn call(
@@ -111,62 +104,33 @@ impl Host for Guest {
         timeout_ms: u64,
         tag: String,
     ) -> Answer<()> {
+        let parcel = Parcel::pack(self, op, args)?;
         let Some(seat) = self.services.audience.seat(session) else {
             return Ok(Err(no_session(session)));
         };
-        if !seat.has_bound(&op) {
-            return Ok(Err(failure::unknown_op(format!(
-                "the client of session {session} offers no {op:?}"
-            ))));
-        }
-        if tag.len() > MAX_TAG_BYTES {
-            return Ok(Err(failure::too_large(format!(
+        let plugin = self.identity.name.clone();
+        let timeout = Duration::from_millis(timeout_ms.min(limits::LATER_MS));
+        let checked = parcel.and_then(|parcel| match () {
+            () if !seat.has_bound(&parcel.op) => Err(failure::unknown_op(format!(
+                "the client of session {session} offers no {:?}",
+                parcel.op
+            ))),
+            () if tag.len() > MAX_TAG_BYTES => Err(failure::too_large(format!(
                 "a tag has at most {MAX_TAG_BYTES} bytes, this one has {}",
                 tag.len()
-            ))));
-        }
-        let timeout = Duration::from_millis(timeout_ms.min(limits::LATER_MS));
-        let plugin = self.identity.name.clone();
-        Ok(match sendable(&op, args)? {
-            Ok(args) => self.work.stage(Effect::Call {
+            ))),
+            () => Ok(parcel),
+        });
+        Ok(checked.and_then(|parcel| {
+            self.work.stage(Effect::Call {
                 session,
                 plugin,
                 tag,
-                op,
-                args,
+                parcel,
                 timeout,
-            }),
-            Err(failure) => Err(failure),
-        })
+            })
+        }))
     }
-}
-
-/// The arguments as the wire has them; refused where they do not fit a frame.
-fn sendable(op: &str, args: Values) -> wasmtime::Result<Result<Vec<Value>, Failure>> {
-    let mut handles = false;
-    let args = from_guest(args, |_| {
-        handles = true;
-        Value::Null
-    })?;
-    if handles {
-        return Ok(Err(failure::unsupported(
-            "what goes to a client can't carry handles yet; send bytes or a path",
-        )));
-    }
-    if op.is_empty() || op.len() > limits::OPCODE_BYTES {
-        return Ok(Err(failure::bad_arguments(format!(
-            "an opcode has 1 to {} bytes, got {op:?}",
-            limits::OPCODE_BYTES
-        ))));
-    }
-    let push = Push {
-        op: op.to_owned(),
-        args,
-    };
-    Ok(match push.encode(&mut Vec::new()) {
-        Ok(()) => Ok(push.args),
-        Err(error) => Err(failure::too_large(format!("it can't be sent: {error}"))),
-    })
 }
 
 fn no_session(session: u64) -> Failure {

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use pixelboy_audio::{AudioError, Play, Playing};
 use pixelboy_display::{DisplayError, Scene, Source};
-use pixelboy_protocol::{Code, Failure, Value};
+use pixelboy_protocol::{Code, Failure, Push, Value};
 use pixelboy_store::Blob;
 
 use super::Services;
 use super::client::ClientCall;
 use super::device::{Drawing, Music, Shown};
 use super::errand::{Errand, What};
+use super::parcel::Parcel;
 
 /// How long a device may take to begin; then the reply says that it did not.
 const BEGIN_LIMIT: Duration = Duration::from_secs(5);
@@ -45,16 +46,14 @@ pub(crate) enum Effect {
     Volume(f64),
     Push {
         session: u64,
-        op: String,
-        args: Vec<Value>,
+        parcel: Parcel,
     },
     /// The answer arrives as an errand of the plugin, within `timeout` from the release.
     Call {
         session: u64,
         plugin: Arc<str>,
         tag: String,
-        op: String,
-        args: Vec<Value>,
+        parcel: Parcel,
         timeout: Duration,
     },
 }
@@ -104,9 +103,7 @@ impl Effect {
                 .iter()
                 .map(|(rgba, _)| rgba.len() + FRAME_BYTES)
                 .sum(),
-            Self::Push { op, args, .. } | Self::Call { op, args, .. } => {
-                op.len() + args.iter().map(value_bytes).sum::<usize>()
-            }
+            Self::Push { parcel, .. } | Self::Call { parcel, .. } => parcel.staged_bytes(),
             _ => 0,
         }
     }
@@ -114,21 +111,6 @@ impl Effect {
 
 /// What a frame costs besides its pixels.
 const FRAME_BYTES: usize = 64;
-
-/// About what a value takes in memory.
-fn value_bytes(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::Text(text) => text.len(),
-            Value::Bytes(bytes) => bytes.len(),
-            Value::List(items) => items.iter().map(value_bytes).sum(),
-            Value::Map(items) => items
-                .iter()
-                .map(|(key, item)| key.len() + value_bytes(item))
-                .sum(),
-            _ => 0,
-        }
-}
 
 /// Lets the effect happen, and waits until it has begun. What does not begin is taken back.
 pub(crate) async fn release(effect: Effect, services: &Arc<Services>) -> Result<(), Failure> {
@@ -158,44 +140,72 @@ pub(crate) async fn release(effect: Effect, services: &Arc<Services>) -> Result<
             .audio
             .set_volume(volume as f32)
             .map_err(|error| of_audio(&error)),
-        Effect::Push { session, op, args } => {
-            services.audience.push(session, op, args);
+        Effect::Push { session, parcel } => {
+            push(session, parcel, services).await;
             Ok(())
         }
         Effect::Call {
             session,
             plugin,
             tag,
-            op,
-            args,
+            parcel,
             timeout,
         } => {
-            let call = ClientCall {
-                plugin,
-                tag,
-                op,
-                args,
-                until: Instant::now() + timeout,
-            };
-            match services.audience.seat(session) {
-                Some(seat) => seat.call(call),
-                None => services.errands.send(gone(call)),
+            if let Err(failure) = call(session, (&plugin, &tag), parcel, timeout, services).await {
+                services.errands.send(Errand {
+                    plugin: Some(plugin),
+                    what: What::Answer {
+                        tag,
+                        outcome: Err(failure),
+                    },
+                });
             }
             Ok(())
         }
     }
 }
 
-/// The answer of a client that went before it was called.
-fn gone(call: ClientCall) -> Errand {
-    let why = "its session ended before it was called";
-    Errand {
-        plugin: Some(call.plugin),
-        what: What::Answer {
-            tag: call.tag,
-            outcome: Err(Failure::new(Code::Interrupted, why)),
-        },
+/// Hands a push over; it is lost where the client is gone.
+async fn push(session: u64, parcel: Parcel, services: &Services) {
+    let Some(seat) = services.audience.seat(session) else {
+        return tracing::debug!(session, "a push was lost: the session is over");
+    };
+    match parcel.unpack(|bytes| seat.name(bytes)).await {
+        Ok((op, args)) => {
+            if !seat.push(Push { op, args }) {
+                tracing::debug!(session, "a push was lost: the client is not there");
+            }
+        }
+        Err(error) => tracing::warn!(session, %error, "a push was lost: its bytes can't be read"),
     }
+}
+
+/// Hands a call over, whose answer comes by itself then.
+async fn call(
+    session: u64,
+    (plugin, tag): (&Arc<str>, &str),
+    parcel: Parcel,
+    timeout: Duration,
+    services: &Services,
+) -> Result<(), Failure> {
+    let until = Instant::now() + timeout;
+    let seat = services.audience.seat(session).ok_or_else(|| {
+        let why = "its session ended before it was called";
+        Failure::new(Code::Interrupted, why)
+    })?;
+    let unpacked = parcel.unpack(|bytes| seat.name(bytes)).await;
+    let (op, args) = unpacked.map_err(|error| {
+        let why = format!("the bytes for the client can't be read: {error}");
+        Failure::new(Code::StorageFailed, why)
+    })?;
+    seat.call(ClientCall {
+        plugin: plugin.clone(),
+        tag: tag.to_owned(),
+        op,
+        args,
+        until,
+    });
+    Ok(())
 }
 
 /// Takes back what will not be released.

@@ -55,11 +55,6 @@ pub(crate) fn not_found(message: String) -> GuestFailure {
     guest(Code::NotFound, message)
 }
 
-/// Not offered here.
-pub(crate) fn unsupported(message: &str) -> GuestFailure {
-    guest(Code::Unsupported, message)
-}
-
 /// No such file.
 pub(crate) fn no_file(path: &MediaPath) -> GuestFailure {
     not_found(format!(

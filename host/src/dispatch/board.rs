@@ -128,6 +128,11 @@ impl Table {
         self.plugins.get(name)
     }
 
+    /// All plugins.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &Serving> {
+        self.plugins.values()
+    }
+
     /// The plugins that are to be told of events of this kind.
     pub(crate) fn listeners(&self, kind: &str) -> Vec<Arc<str>> {
         let plugins = self.plugins.iter();

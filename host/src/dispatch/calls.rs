@@ -10,8 +10,10 @@ use std::time::Instant;
 use pixelboy_protocol::{
     Bind, Call, CallCancel, CallReply, Code, Failure, Outcome, Push, Value, limits,
 };
+use pixelboy_store::Blob as StoredBlob;
 use tokio::task::AbortHandle;
 
+use super::blobs::Blobs;
 use super::outbox::Outbox;
 use crate::capability::client::{ClientCall, Seat};
 use crate::capability::errand::{Errand, Errands, What};
@@ -22,9 +24,13 @@ const MAX_WAITING: usize = 64;
 /// Opcodes that one session may bind.
 const MAX_BOUND: usize = 256;
 
+/// What no reply names: it goes with the session.
+const NO_REQUEST: u64 = 0;
+
 /// One session's.
 pub(crate) struct Calls {
     errands: Errands,
+    blobs: Arc<Blobs>,
     own: Weak<Self>,
     state: Mutex<State>,
 }
@@ -63,9 +69,10 @@ struct Waiting {
 
 impl Calls {
     /// Of a session that begins.
-    pub(crate) fn new(errands: Errands) -> Arc<Self> {
+    pub(crate) fn new(errands: Errands, blobs: Arc<Blobs>) -> Arc<Self> {
         Arc::new_cyclic(|own| Self {
             errands,
+            blobs,
             own: own.clone(),
             state: Mutex::default(),
         })
@@ -223,6 +230,10 @@ impl Seat for Calls {
     fn push(&self, push: Push) -> bool {
         let outbox = self.state().outbox.clone();
         outbox.is_some_and(|outbox| outbox.send_if_room(push))
+    }
+
+    fn name(&self, bytes: StoredBlob) -> u64 {
+        self.blobs.name(NO_REQUEST, bytes)
     }
 
     fn has_bound(&self, op: &str) -> bool {

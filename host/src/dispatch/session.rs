@@ -113,7 +113,8 @@ mod tests {
 
     fn session() -> (Session, Instant) {
         let start = Instant::now();
-        let calls = Calls::new(crate::capability::errand::Errands::new().0);
+        let errands = crate::capability::errand::Errands::new().0;
+        let calls = Calls::new(errands, Arc::default());
         (Session::new(1, FIVE, start, calls), start)
     }
 

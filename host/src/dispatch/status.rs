@@ -3,7 +3,6 @@
 use pixelboy_protocol::Value;
 
 use super::Dispatch;
-use super::board::Handler;
 use super::session::Session;
 
 /// The device as it is now, as a map that grows by keys.
@@ -80,13 +79,7 @@ pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
 fn plugins(dispatch: &Dispatch) -> Value {
     let table = dispatch.board.now();
     let mut plugins: Vec<(String, Value)> = Vec::new();
-    for op in table.ops() {
-        let Some(Handler::Plugin(serving)) = table.row(op).map(|row| &row.handler) else {
-            continue;
-        };
-        if plugins.iter().any(|(name, _)| **name == *serving.seat.name) {
-            continue;
-        }
+    for serving in table.plugins() {
         let (calls, failures) = serving.seat.counts();
         let about = map([
             ("about", serving.version.manifest.about.clone().into()),

@@ -189,10 +189,7 @@ impl Loader {
                 self.refused.remove(name);
                 self.forget_clashes();
                 tracing::info!(plugin = name, version = %number, %ops, "plugin loaded");
-                let reloaded = Value::Bool(before.is_some());
-                let errands = &self.services.errands;
-                errands.event(Some(name.into()), "started", [("reloaded", reloaded)]);
-                self.services.timers.wake(name);
+                self.tell_started(name, before.is_some());
                 if let Some(before) = before {
                     before.seat.retire(before.version.serial).await;
                     self.before.insert(name.to_owned(), before);
@@ -207,6 +204,14 @@ impl Loader {
                 self.clashed.insert(name.to_owned());
             }
         }
+    }
+
+    /// A version serves from now on.
+    fn tell_started(&self, name: &str, reloaded: bool) {
+        let details = [("reloaded", Value::Bool(reloaded))];
+        let errands = &self.services.errands;
+        errands.event(Some(name.into()), "started", details);
+        self.services.timers.wake(name);
     }
 
     /// Waits until a version turns out to be of no use.
@@ -239,6 +244,7 @@ impl Loader {
                     board.replace(table);
                     let why = "it crashed in every call";
                     tracing::warn!(plugin = %name, why, "plugin rolled back to the version before");
+                    self.tell_started(&name, true);
                     let (digest, settings) =
                         (Some(failed.version.digest), failed.version.settings.clone());
                     self.refused.insert(name, Refusal { digest, settings });

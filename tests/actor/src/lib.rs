@@ -128,6 +128,18 @@ impl Actor {
         )
     }
 
+    /// Sends the client a stored file, and calls it with that file.
+    #[op]
+    fn hand_over(call: &Call, op: String, path: String) -> Result<()> {
+        let session = call.session();
+        let file = || -> Result<Value> {
+            let data = store::open(&path)?.data();
+            Ok(map! { path: path.clone(), data }.into())
+        };
+        client::push(session, &op, vec![file()?])?;
+        client::call(session, &op, vec![file()?], Duration::from_secs(60), "file")
+    }
+
     /// Calls the client; what it answers is noted.
     #[op]
     fn ask(call: &Call, op: String, value: Value, timeout_ms: u32, tag: String) -> Result<()> {

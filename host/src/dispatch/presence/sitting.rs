@@ -30,9 +30,12 @@ impl Presence {
         self.name = name;
         let resumed = self.session.is_some();
         if !resumed {
-            let calls = Calls::new(self.dispatch.services.errands.clone());
+            let errands = self.dispatch.services.errands.clone();
+            let calls = Calls::new(errands, self.blobs.clone());
             let timeout = self.dispatch.settings.receive_timeout;
-            let session = Session::new(random_id(), timeout, now, calls);
+            // It must fit the signed numbers that plugins are told in.
+            let number = random_id() & i64::MAX as u64;
+            let session = Session::new(number, timeout, now, calls);
             self.tell_plugins("client-joined", session.number);
             self.session = Some(session);
             self.set_present(true);
