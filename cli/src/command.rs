@@ -128,6 +128,29 @@ pub(crate) fn say(settings: &Settings, reply: &Reply) -> Result<(), Trouble> {
     Ok(output::line(&text)?)
 }
 
+/// The device speaks of opcodes; where a word of this program was typed, it is told in such words.
+pub(crate) fn in_own_words(trouble: Trouble, word: &str, wants: &str, name: &str) -> Trouble {
+    let Trouble::Device(Error::Failed(mut failure)) = trouble else {
+        return trouble;
+    };
+    let kind = failure
+        .details
+        .iter()
+        .find(|(name, _)| name == "kind")
+        .map(|(_, kind)| kind.as_str());
+    let (what, advice) = match (failure.code, kind) {
+        (Code::UnsupportedMedia, Some("audio")) => ("sound", format!("pixelboy play {name}")),
+        (Code::UnsupportedMedia, Some("image")) => ("a picture", format!("pixelboy show {name}")),
+        (Code::UnsupportedMedia, Some("animation")) => {
+            ("an animation", format!("pixelboy show {name}"))
+        }
+        (Code::UnsupportedMedia, Some("text")) => ("text", format!("pixelboy get {name} -o -")),
+        _ => return Trouble::Device(Error::Failed(failure)),
+    };
+    failure.message = format!("{word} is for {wants}, {name} is {what}; try: {advice}");
+    Trouble::Device(Error::Failed(failure))
+}
+
 /// Where the device has no such file but this computer does, that is what the person means.
 pub(crate) fn hint_at_local_file(trouble: Trouble, name: &str) -> Trouble {
     match trouble {

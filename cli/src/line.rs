@@ -12,8 +12,8 @@ use crate::command;
 const AFTER: &str = "\
 Any other word is an opcode of the device, with the arguments of its own table:
   pixelboy ops                         lists them
-  pixelboy help scroll-text            explains one; so does: pixelboy scroll-text --help
-  pixelboy scroll-text hello speed=3   calls it, arguments by position or as NAME=VALUE
+  pixelboy help ss                     explains one; so does: pixelboy ss --help
+  pixelboy ss notes.txt hi mode=w      calls it, arguments by position or as NAME=VALUE
 
 Exit codes:
   0  done

@@ -1,14 +1,15 @@
 //! From the words of a command line to an opcode's arguments, by the types of the device's own table.
 //! Invariant: nothing is sent before everything fits; a misfit is told in the device's own words.
 //! `-` is standard input, `@FILE` a file, and where bytes are taken the path of a file that exists is that file. Behind `--`
-//! words are taken as they stand.
+//! words are taken as they stand. Whether words fit is told before whether their files are there.
 
 use std::path::Path;
 
 use pixelboy_client::protocol::{ArgEntry, ArgKind, OpEntry, match_arguments};
-use pixelboy_client::{Client, Source, Value};
+use pixelboy_client::{Client, Error, Source, Value};
 
 use crate::json;
+use crate::opcode_help::close;
 use crate::output;
 use crate::progress::Progress;
 use crate::trouble::Trouble;
@@ -19,6 +20,8 @@ pub(crate) enum Argument {
     Value(Value),
     /// Bytes that go along or are uploaded first.
     Bytes(Source),
+    /// Bytes that cannot be had, and why; told where everything fits.
+    Missing(Trouble),
 }
 
 /// The arguments of one call.
@@ -50,6 +53,7 @@ pub(crate) fn read(entry: &OpEntry, words: &[String]) -> Result<Arguments, Troub
         match named {
             Some((arg, value)) => arguments.kwargs.push((arg.name.clone(), one(arg, value)?)),
             None => {
+                refuse_slip(entry, word)?;
                 let arg = next(entry, &arguments);
                 arguments.args.push(one(&arg, word)?);
             }
@@ -63,6 +67,25 @@ pub(crate) fn read(entry: &OpEntry, words: &[String]) -> Result<Arguments, Troub
     }
     arguments.check(entry)?;
     Ok(arguments)
+}
+
+/// A name that is almost that of an argument was meant as one.
+fn refuse_slip(entry: &OpEntry, word: &str) -> Result<(), Trouble> {
+    let names = entry.args.iter().map(|arg| arg.name.as_str());
+    let slip = word
+        .split_once('=')
+        .filter(|(name, _)| {
+            name.chars()
+                .all(|it| it.is_ascii_alphanumeric() || "_-".contains(it))
+        })
+        .and_then(|(name, _)| Some((name, close(&name.to_lowercase(), names)?)));
+    match slip {
+        Some((name, meant)) => Err(Trouble::Usage(format!(
+            "{} has no argument {name}, did you mean {meant}=? put -- before words that are to be sent as they stand",
+            entry.op
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// The argument that the next word is for; one too many is text, and refused by the check.
@@ -97,10 +120,10 @@ impl Arguments {
     }
 
     /// Whether they fit, as the device would say it.
-    fn check(&self, entry: &OpEntry) -> Result<(), Trouble> {
+    fn check(&mut self, entry: &OpEntry) -> Result<(), Trouble> {
         let seen = |argument: &Argument| match argument {
             Argument::Value(value) => value.clone(),
-            Argument::Bytes(_) => Value::Upload(0),
+            Argument::Bytes(_) | Argument::Missing(_) => Value::Upload(0),
         };
         let args = self.args.iter().map(seen).collect();
         let kwargs = self
@@ -108,13 +131,20 @@ impl Arguments {
             .iter()
             .map(|(name, argument)| (name.clone(), seen(argument)))
             .collect();
-        match match_arguments(entry, args, kwargs) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Trouble::Usage(format!(
-                "{error}\ntry: pixelboy help {}",
-                entry.op
-            ))),
+        if let Err(error) = match_arguments(entry, args, kwargs) {
+            let text = format!("{error}\ntry: pixelboy help {}", entry.op);
+            return Err(Trouble::Usage(text));
         }
+        let named = self.kwargs.iter_mut().map(|(_, argument)| argument);
+        for argument in self.args.iter_mut().chain(named) {
+            if let Argument::Missing(_) = argument
+                && let Argument::Missing(why) =
+                    std::mem::replace(argument, Argument::Value(Value::Null))
+            {
+                return Err(why);
+            }
+        }
+        Ok(())
     }
 
     /// Adds an argument by name, where it is not there in any way.
@@ -149,6 +179,7 @@ impl Argument {
     async fn send(self, client: &Client, json: bool) -> Result<Value, Trouble> {
         match self {
             Self::Value(value) => Ok(value),
+            Self::Missing(why) => Err(why),
             Self::Bytes(source) => {
                 let mut progress = Progress::new(source.name(), json);
                 let value = client
@@ -165,10 +196,13 @@ fn one(arg: &ArgEntry, word: &str) -> Result<Argument, Trouble> {
         ArgKind::Data => data(arg, word),
         ArgKind::Bytes if word == "-" || word.starts_with('@') => {
             let source = match word.strip_prefix('@') {
-                Some(path) => Source::file(path)?,
-                None => standard_input()?,
+                Some(path) => at(arg, path),
+                None => standard_input(),
             };
-            Ok(Argument::Value(Value::Bytes(source.head(usize::MAX)?)))
+            let bytes = source.and_then(|source| Ok(source.head(usize::MAX)?));
+            Ok(bytes.map_or_else(Argument::Missing, |bytes| {
+                Argument::Value(Value::Bytes(bytes))
+            }))
         }
         _ => as_it_stands(arg, word).map(Argument::Value),
     }
@@ -180,7 +214,7 @@ fn data(arg: &ArgEntry, word: &str) -> Result<Argument, Trouble> {
         return Ok(Argument::Bytes(standard_input()?));
     }
     if let Some(path) = word.strip_prefix('@') {
-        return Ok(Argument::Bytes(Source::file(path)?));
+        return Ok(at(arg, path).map_or_else(Argument::Missing, Argument::Bytes));
     }
     if Path::new(word).is_file() {
         let source = Source::file(word)?;
@@ -199,12 +233,26 @@ fn data(arg: &ArgEntry, word: &str) -> Result<Argument, Trouble> {
     if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
         && !word.contains(char::is_whitespace)
     {
-        return Err(Trouble::Usage(format!(
+        return Ok(Argument::Missing(Trouble::Usage(format!(
             "{}: there is no file {word} here; put -- before it to send these words",
             arg.name
-        )));
+        ))));
     }
     Ok(Argument::Value(word.into()))
+}
+
+/// What `@FILE` names.
+fn at(arg: &ArgEntry, path: &str) -> Result<Source, Trouble> {
+    Source::file(path).map_err(|error| {
+        let why = match error {
+            Error::File { why, .. } => why,
+            other => other.to_string(),
+        };
+        Trouble::Usage(format!(
+            "{}: @{path} stands for the bytes of the file {path} here: {why}; put -- before it to send these words",
+            arg.name
+        ))
+    })
 }
 
 pub(crate) fn standard_input() -> Result<Source, Trouble> {
@@ -279,6 +327,7 @@ mod tests {
         let value = |argument: &Argument| match argument {
             Argument::Value(value) => value.clone(),
             Argument::Bytes(source) => Value::Bytes(source.head(1_000).unwrap()),
+            Argument::Missing(why) => panic!("{why:?}"),
         };
         arguments
             .args
@@ -388,6 +437,54 @@ mod tests {
         assert_eq!(
             values(&read(&entry, &words(&["--", path])).unwrap()),
             [path.into()]
+        );
+    }
+
+    #[test]
+    fn a_slip_in_a_name_is_refused_and_other_equals_signs_are_text() {
+        let entry = entry(vec![
+            arg("name", ArgKind::Text),
+            arg("loud", ArgKind::Bool).or(false),
+        ]);
+        for slip in ["nme=x", "naem=x", "NAME=x", "lowd=yes"] {
+            let message = read(&entry, &words(&[slip])).unwrap_err().message();
+            assert!(
+                message.contains("did you mean") && message.contains("put -- before"),
+                "{message}"
+            );
+        }
+        for text in ["a=b", "x + y=z", "==", "https://a.b/?name=x", "title=x"] {
+            assert_eq!(
+                values(&read(&entry, &words(&[text])).unwrap()),
+                [text.into()]
+            );
+        }
+        assert_eq!(
+            values(&read(&entry, &words(&["--", "nme=x"])).unwrap()),
+            ["nme=x".into()]
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_before_a_file_that_is_missing() {
+        let entry = entry(vec![
+            arg("frame_rate", ArgKind::Int),
+            arg("audio", ArgKind::Data),
+            arg("name", ArgKind::Text),
+        ]);
+        let message = read(&entry, &words(&["@song.mp3", "s.mp3"]))
+            .unwrap_err()
+            .message();
+        assert_eq!(
+            message,
+            "do takes (frame_rate: int, audio: data, name: text), got (text, data)\ntry: pixelboy help do"
+        );
+        let message = read(&entry, &words(&["0", "@no-such-song", "s.mp3"]))
+            .unwrap_err()
+            .message();
+        assert_eq!(
+            message,
+            "audio: @no-such-song stands for the bytes of the file no-such-song here: no such file or directory; put -- before it to send these words"
         );
     }
 

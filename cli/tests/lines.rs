@@ -13,8 +13,8 @@ mod scripted;
 use std::process::Stdio;
 
 use pixelboy_client::protocol::{
-    ArgKind, Code, Data, Finish, Finished, Kind, OpEntry, OpenDownload, OpenState, OpenUpload,
-    Opened, Request,
+    ArgKind, Code, Data, Failure, Finish, Finished, Kind, OpEntry, OpenDownload, OpenState,
+    OpenUpload, Opened, Outcome, Reply, Request,
 };
 use pixelboy_client::{Blob, Value};
 use scripted::{Connection, Host, PATIENCE, arg, row, table};
@@ -531,6 +531,39 @@ async fn play_stays_until_the_music_ends() {
         (ended.code, ended.out.as_str(), ended.err.as_str()),
         (0, "playing a.mp3 (0:01)\n", "")
     );
+}
+
+#[tokio::test]
+async fn what_play_cannot_play_is_told_in_the_words_that_were_typed() {
+    for (kind, said) in [
+        (
+            "image",
+            "play is for sound, it is a picture; try: pixelboy show it",
+        ),
+        (
+            "text",
+            "play is for sound, it is text; try: pixelboy get it -o -",
+        ),
+    ] {
+        let host = Host::new().await;
+        let (ended, ()) = tokio::join!(run(&host.address, &["play", "it"]), async {
+            let (mut device, _) = host.welcome().await;
+            let number = device.request().await.number;
+            let mut failure = Failure::new(Code::UnsupportedMedia, "rm plays sound, ...");
+            failure.details = vec![("kind".to_owned(), kind.to_owned())];
+            device
+                .send(Reply {
+                    number,
+                    stored: None,
+                    recorded: false,
+                    outcome: Outcome::Failed(failure),
+                })
+                .await;
+            device.goodbye().await;
+        });
+        let said = format!("pixelboy: {said} (unsupported-media)\n");
+        assert_eq!((ended.code, ended.err), (1, said));
+    }
 }
 
 #[tokio::test]

@@ -289,12 +289,30 @@ fn text_is_appended_replaced_and_written_over() {
 }
 
 #[test]
+fn text_gets_no_name_that_promises_a_picture_or_sound() {
+    let mut guest = store_media();
+    for (path, promised) in [("cat.png", "a picture"), ("a/b.MP3", "sound")] {
+        let refused = guest
+            .call("ss", [text(path), Arg::Data(b"x"), text("w")])
+            .unwrap_err();
+        assert!(
+            refused.starts_with("bad-arguments: ") && refused.contains(promised),
+            "{refused}"
+        );
+    }
+    assert!(guest.stage().asked.is_empty());
+    guest
+        .call("ss", [text("my.png/cat"), Arg::Data(b"x"), text("w")])
+        .unwrap();
+}
+
+#[test]
 fn text_is_not_appended_to_a_picture() {
     let mut guest = store_media();
-    guest.stage().file("cat.png", "image", b"pixels", &[]);
+    guest.stage().file("cat", "image", b"pixels", &[]);
     for mode in ["a", "r+"] {
         let refused = guest
-            .call("ss", [text("cat.png"), Arg::Data(b"x"), text(mode)])
+            .call("ss", [text("cat"), Arg::Data(b"x"), text(mode)])
             .unwrap_err();
         assert!(
             refused.starts_with("bad-arguments: ") && refused.contains("image"),
@@ -462,14 +480,14 @@ fn sound_is_played_paused_resumed_and_stopped() {
         .unwrap_err();
     assert_eq!(
         missing,
-        "not-found: there is no file \"no.mp3\"; store it first with sm"
+        "not-found: there is no file \"no.mp3\"; store it first"
     );
     let picture = guest
         .call("rm", [text("cat.png"), boolean(false)])
         .unwrap_err();
     assert_eq!(
         picture,
-        "unsupported-media: rm plays sound, \"cat.png\" is a picture; show it with ri"
+        "unsupported-media: rm plays sound, \"cat.png\" is a picture; show it with ri [(\"kind\", \"image\")]"
     );
     assert!(guest.stage().asked.is_empty());
 
@@ -547,17 +565,17 @@ fn pictures_are_shown_and_animations_played_at_the_speed_they_were_stored_with()
         (
             "ri",
             "no.png",
-            "not-found: there is no file \"no.png\"; store it first with si",
+            "not-found: there is no file \"no.png\"; store it first",
         ),
         (
             "rg",
             "no.gif",
-            "not-found: there is no file \"no.gif\"; store it first with sg",
+            "not-found: there is no file \"no.gif\"; store it first",
         ),
         (
             "ri",
             "song.mp3",
-            "unsupported-media: ri shows pictures, \"song.mp3\" is sound; play it with rm",
+            "unsupported-media: ri shows pictures, \"song.mp3\" is sound; play it with rm [(\"kind\", \"audio\")]",
         ),
         (
             "rg",

@@ -10,13 +10,13 @@ use crate::value::Value;
 
 /// The arguments do not match; becomes the message of a `bad-arguments` failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{op} takes {takes}, got {got}{}{}", if reason.is_some() { ": " } else { "" }, reason.as_deref().unwrap_or_default())]
+#[error("{op} takes {takes}{}", match reason { Some(reason) => format!(": {reason}"), None => format!(", got {got}") })]
 pub struct ArgumentError {
     /// The opcode.
     pub op: String,
     /// `(path: text, mode: text = "a")`.
     pub takes: String,
-    /// The types that came: `(text, mode: int)`.
+    /// The types that came: `(text, mode: int)`; told where there is no other reason.
     pub got: String,
     /// Where the types do not tell it: `mode must be one of "a", "w", "r+", got "x"`.
     pub reason: Option<String>,
@@ -214,15 +214,23 @@ fn most(arg: &ArgEntry) -> Option<f64> {
 const SHOWN_TYPES: usize = 16;
 
 fn types(args: &[Value], kwargs: &[(String, Value)]) -> String {
-    let by_position = args.iter().map(|value| value.type_name().to_owned());
+    let by_position = args.iter().map(|value| type_name(value).to_owned());
     let by_name = kwargs
         .iter()
-        .map(|(name, value)| format!("{}: {}", shown_name(name), value.type_name()));
+        .map(|(name, value)| format!("{}: {}", shown_name(name), type_name(value)));
     let mut shown: Vec<String> = by_position.chain(by_name).take(SHOWN_TYPES).collect();
     if args.len() + kwargs.len() > SHOWN_TYPES {
         shown.push("...".to_owned());
     }
     format!("({})", shown.join(", "))
+}
+
+/// In the words of the table, where an upload is one way to bring data.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Upload(_) => "data",
+        other => other.type_name(),
+    }
 }
 
 fn shown_name(name: &str) -> String {

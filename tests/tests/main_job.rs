@@ -119,14 +119,14 @@ fn text_can_be_named_inline_or_uploaded() {
 fn what_is_no_text_or_is_not_there_is_refused_by_ss() {
     let daemon = Setup::new().start();
     let mut wire = daemon.client();
-    store(&mut wire, "si", args![media("logo.png"), "logo.png"]);
+    store(&mut wire, "si", args![media("logo.png"), "logo"]);
     let before = snapshot(&daemon.path("data/media"));
     let failure = wire.call_failing("ss", args!["new.txt", "x", "r+"]);
     assert_eq!(failure.code, Code::NotFound, "{failure}");
     let failure = wire.call_failing("ss", args!["new.txt", vec![0xFFu8, 0xFE]]);
     assert_eq!(failure.code, Code::UnsupportedMedia, "{failure}");
     for mode in ["a", "r+"] {
-        let failure = wire.call_failing("ss", args!["logo.png", "x", mode]);
+        let failure = wire.call_failing("ss", args!["logo", "x", mode]);
         assert_eq!(failure.code, Code::BadArguments, "{failure}");
     }
     assert!(

@@ -56,8 +56,7 @@ fn a_plugin_dropped_in_and_named_serves_without_a_restart() {
     let (pid, first) = (daemon.pid(), wire.welcome().table);
     // The file alone is not enabled; the log has the lines to paste.
     put_whole(&daemon.plugin("lab"), &lab::variant('A'));
-    daemon.wait_for_log(&["not enabled"]);
-    daemon.wait_for_log(&["file=lab.wasm"]);
+    daemon.wait_for_log(&["plugin lab.wasm not enabled"]);
     let log = daemon.log();
     assert!(
         log.contains("\n[plugins.lab]\nfile = \"lab.wasm\"\nallow = []\n"),

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Args, Debug)]
 pub(crate) struct Ping {
     /// Try so often again, where there is no answer
-    #[arg(long, value_name = "TIMES", default_value_t = 0)]
+    #[arg(long, value_name = "TIMES", default_value = "0", value_parser = times)]
     retry: u32,
     /// Seconds between attempts
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = pause)]
@@ -44,6 +44,11 @@ impl Ping {
             }
         }
     }
+}
+
+fn times(text: &str) -> Result<u32, &'static str> {
+    text.parse()
+        .map_err(|_| "expected how often, a whole number such as 5")
 }
 
 async fn once(settings: &Settings, timeout: Duration) -> Result<(), Trouble> {

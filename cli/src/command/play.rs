@@ -7,7 +7,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use pixelboy_client::{Client, Error, Value};
 
-use super::{hint_at_local_file, say, with_client};
+use super::{hint_at_local_file, in_own_words, say, with_client};
 use crate::line::Settings;
 use crate::output;
 use crate::said::minutes;
@@ -30,7 +30,10 @@ pub(crate) struct Play {
 impl Play {
     pub(crate) async fn run(self, settings: &Settings) -> Result<(), Trouble> {
         let played = with_client(settings, async |client| {
-            let reply = client.rm(&self.name, self.detach).await?;
+            let reply = client
+                .rm(&self.name, self.detach)
+                .await
+                .map_err(|error| in_own_words(error.into(), "play", "sound", &self.name))?;
             say(settings, &reply)?;
             match self.detach {
                 true => Ok(()),

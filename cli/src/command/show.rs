@@ -1,9 +1,9 @@
 //! `show`: a stored picture or animation, by what it is.
 
 use clap::Args;
-use pixelboy_client::{Error, Value};
+use pixelboy_client::Value;
 
-use super::{hint_at_local_file, say, with_client};
+use super::{hint_at_local_file, in_own_words, say, with_client};
 use crate::line::Settings;
 use crate::trouble::Trouble;
 
@@ -26,21 +26,12 @@ impl Show {
                 Some("animation") => client.rg(&name).await,
                 _ => client.ri(&name).await,
             };
-            shown.map_err(|error| advised(error, kind, &name))
+            shown.map_err(|error| in_own_words(error.into(), "show", "pictures", &name))
         })
         .await;
         say(
             settings,
             &shown.map_err(|trouble| hint_at_local_file(trouble, &name))?,
         )
-    }
-}
-
-/// What this program does with what is no picture.
-fn advised(error: Error, kind: Option<&str>, name: &str) -> Trouble {
-    match kind {
-        Some("audio") => Trouble::Advised(error, format!("try: pixelboy play {name}")),
-        Some("text") => Trouble::Advised(error, format!("try: pixelboy get {name} -o -")),
-        _ => error.into(),
     }
 }

@@ -42,11 +42,11 @@ def matched(op: Op, args: Sequence[Any], kwargs: Sequence[tuple[str, Any]]) -> l
             args = []
     reason = _mismatch(op, args, kwargs)
     if reason is not None:
-        came = [type_name(value) for value in args] + [f"{_name(name)}: {type_name(value)}" for name, value in kwargs]
+        came = [_type(value) for value in args] + [f"{_name(name)}: {_type(value)}" for name, value in kwargs]
         if len(came) > _SHOWN_TYPES:
             came[_SHOWN_TYPES:] = ["..."]
         takes = ", ".join(str(each) for each in op.args)
-        raise BadArguments(f"{op.op} takes ({takes}), got ({', '.join(came)})" + (f": {reason}" if reason else ""))
+        raise BadArguments(f"{op.op} takes ({takes})" + (f": {reason}" if reason else f", got ({', '.join(came)})"))
     named = dict(kwargs)
     whole = args + [named.get(each.name) for each in op.args[len(args) :]]
     for position, each in enumerate(op.args):
@@ -144,6 +144,12 @@ def type_name(value: Any) -> str:
         if isinstance(value, kind):
             return name
     return type(value).__name__
+
+
+def _type(value: Any) -> str:
+    """In the words of the table, where an upload is one way to bring data."""
+    kind = type_name(value)
+    return "data" if kind == "upload" else kind
 
 
 def _plain(number: float) -> str:

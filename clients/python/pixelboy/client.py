@@ -74,6 +74,8 @@ class PixelBoy:
         of this one: each call is done once. One program at a time, and a sync of the file for each call. Without it each
         PixelBoy is a new client. The `pixelboy` command (`--state`) uses the same files.
         """
+        if not isinstance(host, (str, type(None))) or not isinstance(port, int) or isinstance(port, bool):
+            raise TypeError(f'expected a host such as "raspberrypi.local" and port=7777, got {host!r} and port={port!r}')
         address = host or os.environ.get("PIXELBOY_HOST") or DEFAULT_HOST
         where, at = parse_address(address, port)
         seconds = checked_seconds(timeout)

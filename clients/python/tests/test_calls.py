@@ -133,7 +133,7 @@ def test_an_opcode_that_appears_while_running_can_be_called(host: FakeHost, pb: 
 def test_wrong_arguments_are_told_before_an_upload_begins(host: FakeHost, pb: PixelBoy, tmp_path: Path) -> None:
     path = tmp_path / "big"
     path.write_bytes(bytes(100_000))
-    with pytest.raises(errors.BadArguments, match=r"keep takes \(data: data, name: text\), got \(upload, int\)"):
+    with pytest.raises(errors.BadArguments, match=r"keep takes \(data: data, name: text\), got \(data, int\)"):
         pb.keep(path, 5)
     assert host.frames(frames.OpenUpload) == []
 

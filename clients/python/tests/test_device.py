@@ -134,6 +134,22 @@ def test_what_is_no_picture_is_refused_with_the_reason(device: PixelBoy, name: s
         device.stat("refused.png")
 
 
+@pytest.mark.parametrize("name", ["a.png", "deep/a.JPEG", "a.mp3", "a.gif"])
+def test_text_under_the_name_of_a_picture_or_of_sound_is_refused(device: PixelBoy, name: str) -> None:
+    with pytest.raises(errors.BadArguments, match="promises (a picture|sound), the bytes are text"):
+        device.ss(name, "hi")
+    assert device.ss("a.png.txt", "hi").stored and device.ss("my.png/notes", "hi").stored
+
+
+def test_a_folder_is_told_from_nothing(device: PixelBoy) -> None:
+    device.ss("box/one.txt", "hi")
+    for ask in (device.delete, device.get, device.stat):
+        with pytest.raises(errors.NotFound, match='"box" is a folder'):
+            ask("box")
+        with pytest.raises(errors.NotFound, match='there is no file "bo"'):
+            ask("bo")
+
+
 @pytest.mark.parametrize("path", ["", "/a", "a/../b", "a//b", "a/./b", "a\0b", "/".join("a" * 9)])
 def test_paths_against_the_rules_are_refused(device: PixelBoy, path: str) -> None:
     with pytest.raises(errors.BadPath):

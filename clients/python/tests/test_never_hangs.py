@@ -230,6 +230,12 @@ def test_a_port_that_is_none() -> None:
         PixelBoy("pi:http")
 
 
+@pytest.mark.parametrize("host, port", [(7777, 7777), ("pi", "7777"), (b"pi", 7777), ("pi", True)])
+def test_what_is_no_address_is_said_with_an_example(host: Any, port: Any) -> None:
+    with pytest.raises(TypeError, match="raspberrypi.local.* and port=7777, got"):
+        PixelBoy(host, port)
+
+
 def test_ipv6_works_where_it_is(host: FakeHost) -> None:
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)

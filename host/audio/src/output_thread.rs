@@ -155,7 +155,7 @@ impl OutputThread {
                     tracing::debug!("audio output {} still fails: {reason}", self.settings);
                 } else {
                     tracing::warn!(
-                        "no sound for now: {reason}. Everything else works; the device is tried again at the next play"
+                        "no sound for now, though everything else works; the device is tried again at the next play: {reason}"
                     );
                 }
                 self.warned = true;

@@ -25,7 +25,7 @@ pub(crate) struct Args {
     pub(crate) config: PathBuf,
 
     /// Where to listen; port 0 picks a free one.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     listen: Option<SocketAddr>,
 
     /// The folder of everything stored.
@@ -51,6 +51,12 @@ pub(crate) struct Args {
     /// How log lines look, on standard error; RUST_LOG sets what is logged.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub(crate) log: LogFormat,
+}
+
+fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse().map_err(|_| {
+        "expected an IP address and a port, such as 127.0.0.1:7777, or 0.0.0.0:7777 for the whole network"
+    })
 }
 
 /// What can be done besides serving.

@@ -330,8 +330,8 @@ impl Loader {
                 .to_string_lossy()
                 .into_owned();
             tracing::info!(
-                file = %file.display(),
-                "plugin not enabled; to enable it, add to config.toml:\n\n[plugins.{name}]\nfile = \"{}\"\nallow = []\n",
+                "plugin {} not enabled; to enable it, add to config.toml:\n\n[plugins.{name}]\nfile = \"{}\"\nallow = []\n",
+                file.display(),
                 file.display()
             );
         }

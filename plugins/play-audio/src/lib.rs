@@ -19,19 +19,18 @@ impl PlayAudio {
         #[default(false)]
         thread: bool,
     ) -> Result<Map> {
-        let missing =
-            || Failure::not_found(format!("there is no file {path:?}; store it first with sm"));
+        let missing = || Failure::not_found(format!("there is no file {path:?}; store it first"));
         let file = store::find(&path)?.ok_or_else(missing)?;
-        let advice = match file.kind().as_str() {
+        let kind = file.kind();
+        let advice = match kind.as_str() {
             "image" => Some("is a picture; show it with ri"),
             "animation" => Some("is an animation; show it with rg"),
             "text" => Some("is text"),
             _ => None,
         };
         if let Some(advice) = advice {
-            return Err(Failure::unsupported_media(format!(
-                "rm plays sound, {path:?} {advice}"
-            )));
+            let refusal = format!("rm plays sound, {path:?} {advice}");
+            return Err(Failure::unsupported_media(refusal).with("kind", kind));
         }
         audio::play(&path, thread)?;
         let duration_ms = file

@@ -51,20 +51,14 @@ impl ShowGif {
 
 /// The file, unless it is known that there is nothing to see in it.
 fn visible(op: &str, path: &str) -> Result<File> {
-    let store = if op == "rg" { "sg" } else { "si" };
-    let missing = || {
-        Failure::not_found(format!(
-            "there is no file {path:?}; store it first with {store}"
-        ))
-    };
+    let missing = || Failure::not_found(format!("there is no file {path:?}; store it first"));
     let file = store::find(path)?.ok_or_else(missing)?;
-    match file.kind().as_str() {
-        "audio" => Err(Failure::unsupported_media(format!(
-            "{op} shows pictures, {path:?} is sound; play it with rm"
-        ))),
-        "text" => Err(Failure::unsupported_media(format!(
-            "{op} shows pictures, {path:?} is text"
-        ))),
-        _ => Ok(file),
-    }
+    let kind = file.kind();
+    let what = match kind.as_str() {
+        "audio" => "sound; play it with rm",
+        "text" => "text",
+        _ => return Ok(file),
+    };
+    let refusal = format!("{op} shows pictures, {path:?} is {what}");
+    Err(Failure::unsupported_media(refusal).with("kind", kind))
 }

@@ -34,6 +34,7 @@ impl StoreMedia {
                 "ss takes text in UTF-8, got other bytes; use si, sm or sg",
             ));
         }
+        media::check_name_of_text(&path)?;
         let before = store::find(&path)?;
         let (offset, size) = match (mode.as_str(), &before) {
             ("w", _) => {
@@ -166,7 +167,7 @@ impl StoreMedia {
         /// The file.
         path: String,
     ) -> Result<(Data, Map)> {
-        let file = store::open(&path)?;
+        let file = open(&path)?;
         Ok((file.data(), told(path, &file)?))
     }
 
@@ -178,6 +179,7 @@ impl StoreMedia {
         /// The file.
         path: String,
     ) -> Result<Map> {
+        open(&path)?;
         store::remove(&path)?;
         Ok(map! { path })
     }
@@ -190,9 +192,22 @@ impl StoreMedia {
         /// The file.
         path: String,
     ) -> Result<Map> {
-        let file = store::open(&path)?;
+        let file = open(&path)?;
         told(path, &file)
     }
+}
+
+/// The file; a folder is told from nothing.
+fn open(path: &str) -> Result<File> {
+    if let Some(file) = store::find(path)? {
+        return Ok(file);
+    }
+    Err(match store::names(path, None).next() {
+        Some(Ok(_)) => Failure::not_found(format!(
+            "{path:?} is a folder, not a file; ls {path:?} lists the files in it"
+        )),
+        _ => Failure::not_found(format!("there is no file {path:?}")),
+    })
 }
 
 /// Puts a file that was checked, with its facts as properties. The reply.

@@ -55,6 +55,21 @@ pub(crate) fn check(wanted: Wanted, bytes: &Data, name: &str) -> Result<Media> {
     Ok(found)
 }
 
+/// Refuses text under a name that promises something else.
+pub(crate) fn check_name_of_text(path: &str) -> Result<()> {
+    let ending = path
+        .rsplit_once('.')
+        .map(|(_, ending)| ending.to_lowercase());
+    let promised = match ending.as_deref() {
+        Some("png" | "jpg" | "jpeg" | "bmp" | "gif" | "webp") => "a picture",
+        Some("mp3" | "wav" | "flac" | "ogg" | "oga") => "sound",
+        _ => return Ok(()),
+    };
+    Err(Failure::bad_arguments(format!(
+        "the name {path:?} promises {promised}, the bytes are text; take a name such as \"notes.txt\""
+    )))
+}
+
 /// What is known about media.
 pub(crate) fn facts(media: &Media) -> Vec<(&'static str, Value)> {
     let mut facts = vec![("format", Value::from(media.format()))];

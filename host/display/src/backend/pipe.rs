@@ -140,7 +140,7 @@ impl Pipe {
     /// Sends the newest frame.
     fn send(&mut self, now: Instant) -> Delivery {
         let Some(frame) = &self.newest else {
-            return Delivery::Done;
+            return self.delivery();
         };
         let State::Running {
             feeder, stalled, ..
