@@ -118,7 +118,14 @@ impl Body {
             Err(error) => return Err(BodyError::Io(error)),
         };
         let found = Stamp::of(&file).map_err(BodyError::Io)?;
-        check(found.len, inner.on_disk)?;
+        // A write that failed half-way may have left some of what waits.
+        let waiting: u64 = inner.waiting.iter().map(|piece| piece.len() as u64).sum();
+        if found.len > inner.on_disk + waiting || found.len < inner.on_disk {
+            return Err(BodyError::Changed(format!(
+                "the plain file has {} bytes instead of {}",
+                found.len, inner.on_disk
+            )));
+        }
         let mut missing = len.saturating_sub(inner.on_disk);
         let tail = inner
             .waiting
@@ -166,15 +173,6 @@ impl Stamp {
             seconds.saturating_mul(1000) + nanos.cast_unsigned() / 1_000_000 == modified_ms
         }) && nanos % 1_000_000 == 0
     }
-}
-
-fn check(found: u64, expected: u64) -> Result<(), BodyError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(BodyError::Changed(format!(
-        "the plain file has {found} bytes instead of {expected}"
-    )))
 }
 
 fn join(pieces: &VecDeque<Bytes>, len: u64) -> Bytes {

@@ -215,9 +215,11 @@ impl Disk {
     /// Takes room that is given back when the disk is full, so that what frees space can still be written down.
     pub(crate) fn lay_ballast(&self, reserve: u64) {
         let room = BALLAST_BYTES.saturating_mul(4).saturating_add(reserve);
-        if self.has_ballast.load(Ordering::Relaxed)
-            || !self.free_bytes().is_ok_and(|free| free > room)
-        {
+        if self.has_ballast.load(Ordering::Relaxed) {
+            return;
+        }
+        if !self.free_bytes().is_ok_and(|free| free > room) {
+            self.owes_ballast.store(true, Ordering::Relaxed);
             return;
         }
         // Room that can't be had is no fault.

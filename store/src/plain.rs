@@ -337,7 +337,9 @@ fn write(disk: &Disk, body: &mut Inner) -> io::Result<()> {
     };
     let len = bytes.len() as u64;
     let file = disk.open_to_write(place)?;
-    disk.write_at(&file, bytes, body.on_disk)?;
+    disk.write_at(&file, bytes, body.on_disk).inspect_err(|_| {
+        let _ = disk.set_len(&file, body.on_disk);
+    })?;
     body.waiting.pop_front();
     body.on_disk += len;
     if body.on_disk > READ_BYTES {

@@ -361,6 +361,9 @@ impl Engine {
             self.group.ask(|asked| asked.fold = true);
         }
         self.group.publish(last);
+        if self.disk.missing_ballast() > 0 {
+            self.disk.lay_ballast(self.settings.reserve_bytes);
+        }
         true
     }
 

@@ -248,40 +248,73 @@ impl Engine {
             compared: AtomicBool::new(false),
         };
         let recovered = match damage {
-            Some(_) => engine.look(),
+            Some(_) => engine.look(false),
             None => engine.recover(gaps),
         };
-        recovered.map_err(|error| failed(&folder, error))?;
+        match recovered {
+            Err(why @ (StoreError::NoSpace(_) | StoreError::DiskReadOnly)) => {
+                tracing::error!(
+                    %why,
+                    "files can't be brought to where the record says: reading goes on, and nothing is written; make room, then restart pixelboyd"
+                );
+                engine.begin_again()?;
+                engine.look(true).map_err(|error| failed(&folder, error))?;
+            }
+            other => other.map_err(|error| failed(&folder, error))?,
+        }
         Ok(engine)
+    }
+
+    /// What is remembered is as the record has it, and nothing is written.
+    fn begin_again(&self) -> Result<(), OpenError> {
+        let record = Record::open(&self.disk.record_path(), &self.settings, false)
+            .map_err(|error| error.of(self.disk.root()))?;
+        let mut memory = record.memory;
+        memory.refused = true;
+        memory.durable = memory.head;
+        *self.memory() = memory;
+        Ok(())
     }
 
     /// Brings the folder to where the record says that it is, and makes sure that all of it is on disk.
     fn recover(&self, gaps: bool) -> Result<(), StoreError> {
         let suspects = self.settle()?;
-        self.fold()?;
-        if gaps {
-            Tables::close_gaps(&self.tables.writer())?;
-        }
-        self.mark_suspects(&suspects)?;
-        self.memory().space.media = self.tables.media_bytes()?;
-        self.check_parts();
         self.clear_staging()
             .map_err(io("clear the staging folder"))?;
-        self.prove()?;
+        let tidied = self.tidy_record(gaps, &suspects);
+        if let Err(StoreError::NoSpace(_)) = &tidied {
+            // All of it was read from the disk, so that it is there; the log is folded when there is room.
+            tracing::warn!("the disk is full; remove files");
+            self.group.set_unfolded(1, 0);
+        } else {
+            tidied?;
+        }
+        let media = self.media_bytes(&self.memory())?;
+        self.memory().space.media = media;
+        self.check_parts();
         let durable = self.memory().durable;
         self.disk.note_durable(durable);
         self.disk.lay_ballast(self.settings.reserve_bytes);
         Ok(())
     }
 
-    /// Of a damaged record: takes the files as they are, and changes nothing. Each is compared before it is served.
-    fn look(&self) -> Result<(), StoreError> {
-        let media = self.tables.media_bytes()?;
-        let mut memory = self.memory();
-        memory.space.media = media;
+    /// Brings the log into the tables.
+    fn tidy_record(&self, gaps: bool, suspects: &[MediaPath]) -> Result<(), StoreError> {
+        self.fold()?;
+        if gaps {
+            Tables::close_gaps(&self.tables.writer())?;
+        }
+        self.mark_suspects(suspects)?;
+        self.prove()
+    }
+
+    /// Takes the files as they are, and changes nothing. Each is compared before it is served. `is_last`: the record is
+    /// sound, so that no commit is missing.
+    fn look(&self, is_last: bool) -> Result<(), StoreError> {
+        let memory = self.memory();
         for (path, _, state) in memory.overlay.files() {
             if let Some(state) = state {
-                as_found(&self.disk, path, state, false).map_err(io("look at a stored file"))?;
+                as_found(&self.disk, path, state, is_last).map_err(io("look at a stored file"))?;
             }
         }
         Ok(())

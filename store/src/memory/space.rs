@@ -59,11 +59,13 @@ impl Space {
     ) -> Result<(), NoSpace> {
         let needed = more.saturating_add(outstanding);
         // While the ballast is in use, its place is for what frees space.
-        let reserve = self.reserve.saturating_add(disk.missing_ballast());
+        let missing = disk.missing_ballast();
+        let reserve = self.reserve.saturating_add(missing);
         let left = |free: u64| free.saturating_sub(reserve);
         let known = self
             .free
-            .filter(|(at, free)| at.elapsed() < ANSWER_AGE && left(*free) / 2 > needed);
+            .filter(|(at, free)| at.elapsed() < ANSWER_AGE && left(*free) / 2 > needed)
+            .filter(|_| missing == 0);
         if let Some((at, free)) = known {
             self.free = Some((at, free - more));
             return Ok(());

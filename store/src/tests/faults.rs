@@ -23,12 +23,17 @@ thread_local! {
     pub(crate) static STOP_AT_OPEN: Cell<u64> = const { Cell::new(0) };
 }
 
+thread_local! {
+    /// A disk that is opened on this thread fails at this step.
+    pub(crate) static FAIL_AT_OPEN: Cell<Option<(&'static str, io::ErrorKind)>> = const { Cell::new(None) };
+}
+
 impl Default for Faults {
     fn default() -> Self {
         Self {
             left: AtomicU64::new(STOP_AT_OPEN.get()),
             stopped: AtomicBool::new(false),
-            failing: Mutex::default(),
+            failing: Mutex::new(FAIL_AT_OPEN.get()),
             free: Mutex::default(),
         }
     }
