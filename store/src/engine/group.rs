@@ -336,6 +336,8 @@ impl Engine {
             Err(LogError::Unwritten(why)) => {
                 let staged = group.iter().flat_map(|commit| &commit.staged);
                 staged.for_each(|file| file.release());
+                // What it staged is gone before anybody hears of it.
+                drop(group);
                 self.take_back(why);
                 return true;
             }
