@@ -19,6 +19,8 @@ pub struct Faults {
     pub cut_down: Option<u64>,
     /// The client's side ends after so many bytes, as if it had shut its socket down for writing.
     pub half_close: Option<u64>,
+    /// After so many bytes of the client nothing goes either way any more, and for [`STALL`] nobody is told.
+    pub stall: Option<u64>,
     /// Breaks are resets.
     pub reset: bool,
     /// The most bytes that go on at once.
@@ -29,6 +31,9 @@ pub struct Faults {
     pub replay: bool,
 }
 
+/// How long a connection that stalls seems to stand.
+pub const STALL: Duration = Duration::from_secs(4);
+
 impl Default for Faults {
     /// None.
     fn default() -> Self {
@@ -36,6 +41,7 @@ impl Default for Faults {
             cut_up: None,
             cut_down: None,
             half_close: None,
+            stall: None,
             reset: false,
             piece: usize::MAX,
             pause: Duration::ZERO,
@@ -63,6 +69,7 @@ impl Faults {
             cut_up,
             cut_down,
             half_close,
+            stall: None,
             reset: dice.below(2) == 0,
             piece: match dice.below(4) {
                 0 => 1 + dice.below(20) as usize,
@@ -113,6 +120,7 @@ struct Shared {
     carried: AtomicU32,
     broken: AtomicU32,
     replayed: AtomicU32,
+    stalled: AtomicU32,
     ended: AtomicBool,
     /// Held while a connection is opened, or repeated.
     door: Mutex<()>,
@@ -134,6 +142,7 @@ impl Proxy {
             carried: AtomicU32::new(0),
             broken: AtomicU32::new(0),
             replayed: AtomicU32::new(0),
+            stalled: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             door: Mutex::new(()),
         });
@@ -170,6 +179,12 @@ impl Proxy {
     /// The daemon is somewhere else now.
     pub fn lead_to(&self, target: SocketAddr) {
         *locked(&self.shared.target) = target;
+    }
+
+    /// Connections that stalled so far.
+    #[must_use]
+    pub fn stalled(&self) -> u32 {
+        self.shared.stalled.load(Ordering::Relaxed)
     }
 
     /// Connections so far, those of them that were broken on purpose, and those that were repeated.
@@ -210,7 +225,7 @@ fn carry(shared: &Arc<Shared>, client: TcpStream) {
         let _ = socket.set_read_timeout(Some(Duration::from_millis(50)));
     }
     let heard = Mutex::new(Vec::new());
-    let over = AtomicBool::new(false);
+    let (over, stalled) = (AtomicBool::new(false), AtomicBool::new(false));
     let cut = std::thread::scope(|scope| {
         let up = scope.spawn(|| {
             let way = Way {
@@ -221,7 +236,9 @@ fn carry(shared: &Arc<Shared>, client: TcpStream) {
                 half_close: faults.half_close,
                 heard: faults.replay.then_some(&heard),
                 over: &over,
-                ended: &shared.ended,
+                stall: faults.stall,
+                stalled: &stalled,
+                shared,
             };
             way.pump()
         });
@@ -233,7 +250,9 @@ fn carry(shared: &Arc<Shared>, client: TcpStream) {
             half_close: None,
             heard: None,
             over: &over,
-            ended: &shared.ended,
+            stall: None,
+            stalled: &stalled,
+            shared,
         };
         let down = way.pump();
         let up = up.join().unwrap();
@@ -308,17 +327,24 @@ struct Way<'a> {
     half_close: Option<u64>,
     heard: Option<&'a Mutex<Vec<u8>>>,
     over: &'a AtomicBool,
-    ended: &'a AtomicBool,
+    stall: Option<u64>,
+    stalled: &'a AtomicBool,
+    shared: &'a Shared,
 }
 
 impl Way<'_> {
     /// True: it was broken on purpose.
     fn pump(mut self) -> bool {
-        let mut left = self.cut.or(self.half_close).unwrap_or(u64::MAX);
+        let most = self.cut.or(self.half_close).or(self.stall);
+        let mut left = most.unwrap_or(u64::MAX);
         let mut buffer = vec![0; 64 << 10];
         let broken = loop {
-            if self.over.load(Ordering::Acquire) || self.ended.load(Ordering::Acquire) {
+            if self.over.load(Ordering::Acquire) || self.shared.ended.load(Ordering::Acquire) {
                 break false;
+            }
+            if self.stalled.load(Ordering::Acquire) {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
             }
             let count = match self.from.read(&mut buffer) {
                 Ok(0) => {
@@ -342,6 +368,10 @@ impl Way<'_> {
                 break false;
             }
             left -= goes_on as u64;
+            if left == 0 && self.stall.is_some() {
+                self.stall();
+                break true;
+            }
             if left == 0 && self.half_close.is_some() {
                 let _ = self.to.shutdown(Shutdown::Write);
                 return false;
@@ -357,6 +387,16 @@ impl Way<'_> {
             let _ = self.from.shutdown(Shutdown::Both);
         }
         broken
+    }
+
+    /// Nothing comes and nothing ends, for a while.
+    fn stall(&self) {
+        self.stalled.store(true, Ordering::Release);
+        self.shared.stalled.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
+        while begun.elapsed() < STALL && !self.shared.ended.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     fn pass_on(&mut self, bytes: &[u8]) -> bool {

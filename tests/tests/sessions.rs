@@ -341,3 +341,48 @@ fn a_name_of_sixty_four_bytes_is_taken_and_a_longer_one_is_not() {
         }
     }
 }
+
+/// Only who is let in takes a session over.
+#[test]
+fn a_hello_that_is_refused_fences_nobody() {
+    let daemon = Setup::new().host("max_connections = 2").start();
+    let mut inside = daemon.client();
+    inside.call("ss", args!["log.txt", "one\n"]);
+    let id = inside.id.clone();
+    let knock = |hello: Hello, behind: &[u8], code: Code| {
+        let mut other = Wire::silent(daemon.address(), id.clone());
+        let mut bytes = PREAMBLE.to_vec();
+        Frame::from(hello).encode(&mut bytes).unwrap();
+        bytes.extend(behind);
+        other.send_raw(&bytes);
+        other.closed_with(code);
+    };
+    let future = Hello {
+        min_version: 2,
+        max_version: 9,
+        ..id.hello()
+    };
+    knock(future, &[], Code::Version);
+    inside.call("status", args![]);
+    // The connection that was refused may have its place for a moment still.
+    let mut filler = admitted(&daemon, &Identity::new());
+    knock(id.hello(), &[], Code::TooManyClients);
+    inside.call("status", args![]);
+    filler.call("cc", args![]);
+    drop(filler);
+    let free = admitted(&daemon, &Identity::new());
+    drop(free.break_off());
+    let begun = Instant::now();
+    loop {
+        let mut other = Wire::silent(daemon.address(), id.clone());
+        other.send_raw(&hello_and(&id, &[Ping { token: 1 }.into()]));
+        let close = other.closed();
+        if close.code == Code::HelloExpected {
+            break;
+        }
+        assert_eq!(close.code, Code::TooManyClients, "{close:?}");
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    inside.call("status", args![]);
+    assert_eq!(daemon.on_disk("log.txt"), b"one\n");
+}

@@ -223,6 +223,7 @@ impl Presence {
         }
         self.forget_later();
         if self.leaving {
+            self.stays.leave();
             if let Err(error) = self.dispatch.services.store.forget(self.client) {
                 tracing::warn!(%error, "a client's record could not be dropped");
             }

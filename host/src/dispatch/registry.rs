@@ -1,10 +1,11 @@
 //! The clients of this host, by id.
 //! Invariant: one presence for each client id, so one order of its operations.
 //! Those who are away age, and over a cap on clients and on memory the one longest away goes, first those with everything
-//! confirmed; what it wrote stays in the store's record. One whose Hello is on its way is not away.
+//! confirmed; what it wrote stays in the store's record. One whose Hello is on its way is not away. One that said Goodbye
+//! does not come back: what does is a late copy.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ const AWAY_BYTES: usize = 64 << 20;
 pub(crate) struct Stays {
     /// Why it can't be dropped: each reason counts one.
     reasons: AtomicUsize,
+    /// It said Goodbye.
+    left: AtomicBool,
     away: Mutex<Away>,
 }
 
@@ -42,6 +45,7 @@ impl Stays {
     fn new() -> Self {
         Self {
             reasons: AtomicUsize::new(0),
+            left: AtomicBool::new(false),
             away: Mutex::new(Away {
                 since: Instant::now(),
                 bytes: 0,
@@ -65,6 +69,11 @@ impl Stays {
             since: Instant::now(),
             bytes,
         };
+    }
+
+    /// The client never comes back under this id.
+    pub(crate) fn leave(&self) {
+        self.left.store(true, Ordering::Release);
     }
 
     fn is_over(&self) -> bool {
@@ -97,6 +106,8 @@ pub(crate) struct Registry {
 #[derive(Default)]
 struct Clients {
     known: HashMap<ClientId, Known>,
+    /// Who said Goodbye last.
+    left: VecDeque<ClientId>,
     /// The host stops: nobody comes in any more.
     stopping: bool,
 }
@@ -106,7 +117,7 @@ struct Clients {
 pub(crate) enum Refused {
     /// The store does not know it, and it has a past.
     #[error(
-        "this device does not know you any more: its data folder is new, or you were away for very long; \
+        "this device does not know you any more: its data folder is new, you were away for very long, or said goodbye; \
          what was not answered may or may not have happened; take a new client id"
     )]
     Forgotten,
@@ -119,6 +130,22 @@ pub(crate) enum Refused {
     /// The store.
     #[error("failed to look the client up: {0}")]
     Store(#[from] StoreError),
+}
+
+/// Clients that are remembered to have said Goodbye.
+const LEFT: usize = 1024;
+
+impl Clients {
+    /// Takes out whose presence has ended.
+    fn bury(&mut self) {
+        let ended = self
+            .known
+            .extract_if(|_, known| known.sender.is_closed())
+            .filter(|(_, known)| known.stays.left.load(Ordering::Acquire));
+        self.left.extend(ended.map(|(id, _)| id));
+        let over = self.left.len().saturating_sub(LEFT);
+        self.left.drain(..over);
+    }
 }
 
 impl Registry {
@@ -157,6 +184,10 @@ impl Registry {
             .get(&client)
             .is_some_and(|known| !known.sender.is_closed());
         if !is_known {
+            clients.bury();
+            if clients.left.contains(&client) {
+                return Err(Refused::Forgotten);
+            }
             shed(&mut clients.known);
             let known = self.admit(client, has_past, same_store, &mut clients.known)?;
             clients.known.insert(client, known);
@@ -189,7 +220,6 @@ impl Registry {
             }
             None => 0,
         };
-        known.retain(|_, known| !known.sender.is_closed());
         let most = self.remembered.clients;
         if known.len() >= most {
             let (longest, _) = longest_away(known, |_| true).ok_or(Refused::TooMany(most))?;
@@ -211,11 +241,12 @@ impl Registry {
     /// Forgets who was away for too long, and who keeps too much; called now and then.
     pub(crate) fn tidy(&self) {
         let mut clients = self.clients();
+        clients.bury();
         let known = &mut clients.known;
         let age = self.remembered.age;
         known.retain(|_, known| {
             let away = known.stays.is_away();
-            !known.sender.is_closed() && away.is_none_or(|away| away.since.elapsed() <= age)
+            away.is_none_or(|away| away.since.elapsed() <= age)
         });
         shed(known);
     }
