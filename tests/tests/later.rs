@@ -111,6 +111,28 @@ fn a_large_answer_is_fetched_by_who_waited_for_it() {
     assert_eq!(done(&wire.reply(number)), [Value::from("short")]);
 }
 
+/// Another plugin changes the file that the answering operation changes: that one is run again, and answers then.
+#[test]
+fn an_answer_whose_operation_is_run_again_is_given_once() {
+    let daemon = Setup::new().actor().start();
+    let (mut wire, mut one, mut other) = (daemon.client(), daemon.client(), daemon.client());
+    let number = put_off(&mut wire, "busy", Some("a.txt")).number;
+    wire.call("ss", args!["b.txt", "y"]);
+    let slow = one.ask(
+        "slow_fulfil",
+        args!["busy", "same.txt", "1", 100_000_000_i64],
+    );
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(150) {
+        other.call("ss", args!["same.txt", "2"]);
+    }
+    assert_eq!(done(&one.reply(slow)), []);
+    assert_eq!(done(&wire.reply(number)), [Value::from("at last")]);
+    let text = daemon.on_disk("same.txt");
+    assert_eq!(text.iter().filter(|byte| **byte == b'1').count(), 1);
+    assert_ne!(text[0], b'1', "it was not run again, so this shows nothing");
+}
+
 #[test]
 fn a_client_that_was_away_gets_its_answer_when_it_asks_again() {
     let mut daemon = Setup::new().actor().start();

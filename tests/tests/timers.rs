@@ -147,6 +147,8 @@ fn a_handler_that_refuses_is_done_and_one_that_traps_is_tried_again() {
     daemon.boot();
     pass(500);
     assert_eq!(fired(&daemon), ["bad trap"], "both are done");
+    // What is written by one that refuses is dropped; the log tells how often it was asked.
+    assert_eq!(daemon.log().matches("refused as asked").count(), 1);
 }
 
 #[test]
@@ -173,6 +175,35 @@ fn a_durable_timer_waits_for_a_plugin_that_is_away() {
     back(&daemon);
     until_fired(&daemon, "again here");
     assert_eq!(fired(&daemon), ["kept here", "again here"]);
+}
+
+/// Its time comes while the plugin is busy, and what cancels it was asked for before.
+#[test]
+fn a_timer_that_was_cancelled_or_set_anew_before_its_turn_does_not_fire() {
+    let daemon = Setup::new().actor().start();
+    let (mut busy, mut wire) = (daemon.client(), daemon.client());
+    for durable in [false, true] {
+        for id in ["cancelled", "anew"] {
+            wire.call("set_timer", args![id, 300, "no", durable]);
+        }
+        let slow = busy.ask("slow", args![200_000_000_i64]);
+        // Read, and so under way.
+        pass(50);
+        let cancel = wire.ask("cancel_timer", args!["cancelled"]);
+        let anew = wire.ask("set_timer", args!["anew", 600, "yes", durable]);
+        let begun = Instant::now();
+        busy.reply(slow);
+        wire.reply(cancel);
+        wire.reply(anew);
+        println!("busy for {:?}", begun.elapsed());
+        until_fired(&daemon, "anew yes");
+        pass(300);
+        assert!(
+            fired(&daemon).iter().all(|line| line == "anew yes"),
+            "{:?}",
+            fired(&daemon)
+        );
+    }
 }
 
 /// A guest that does not know an operation of its own is left alone: once, and nobody is troubled with it.

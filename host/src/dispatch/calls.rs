@@ -163,7 +163,7 @@ impl Calls {
             (Some(waiting), _) => Some(waiting.asked),
             (None, Some(number)) => {
                 if let Some(outbox) = &state.outbox {
-                    outbox.send(CallCancel { number });
+                    outbox.send_when_welcomed(CallCancel { number });
                 }
                 state.sent.remove(&number)
             }

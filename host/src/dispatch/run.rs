@@ -21,7 +21,7 @@ use wasmtime::component::Resource;
 
 use super::blobs::Blobs;
 use super::board::{Handler, Row, Serving};
-use super::lane::Place;
+use super::lane::{Begun, Place};
 use super::later::{self, Answered, Later};
 use super::operation::{EncodedOutcome, Operation};
 use super::{Dispatch, lane};
@@ -214,13 +214,26 @@ pub(crate) async fn run_own(
             serving: &serving,
         };
         return match call.until_it_holds(&mut turn, args).await {
-            Ok(_) => Ok(()),
+            Ok(ran) => {
+                if let Some(begun) = ran.begun {
+                    tokio::spawn(tell_refused(own, begun));
+                }
+                Ok(())
+            }
             Err(failure) => {
                 let (plugin, op) = (&*own.plugin, &own.entry.op);
                 tracing::debug!(plugin, op, why = %failure.message, "an operation of a plugin's own failed");
                 Err(NotRun::Failed)
             }
         };
+    }
+}
+
+/// No reply says that an effect of a plugin's own operation did not begin.
+async fn tell_refused(own: Own, begun: Begun) {
+    if let Ok(Err(failure)) = begun.await {
+        let (plugin, op) = (&*own.plugin, &own.entry.op);
+        tracing::warn!(plugin, op, why = %failure.message, "an effect of a plugin's own operation did not begin");
     }
 }
 

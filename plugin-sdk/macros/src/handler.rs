@@ -143,10 +143,11 @@ fn role(attribute: &Attribute, function: &Ident) -> Result<Role> {
         Some("event") => {
             let kinds: Punctuated<LitStr, Token![,]> =
                 attribute.parse_args_with(Punctuated::parse_terminated)?;
-            match kinds.is_empty() {
-                true => Err(Error::new_spanned(attribute, "expected #[event(\"kind\")]")),
-                false => Ok(Role::Event(kinds.into_iter().collect())),
+            if kinds.is_empty() {
+                return Err(Error::new_spanned(attribute, "expected #[event(\"kind\")]"));
             }
+            kinds.iter().try_for_each(check_event)?;
+            Ok(Role::Event(kinds.into_iter().collect()))
         }
         _ => {
             let name = match &attribute.meta {
@@ -157,6 +158,27 @@ fn role(attribute: &Attribute, function: &Ident) -> Result<Role> {
             Ok(Role::Op(name))
         }
     }
+}
+
+/// The kinds that the contract has.
+const EVENTS: [&str; 7] = [
+    "started",
+    "client-joined",
+    "client-left",
+    "display-lost",
+    "display-resized",
+    "screen-lost",
+    "playback-ended",
+];
+
+fn check_event(kind: &LitStr) -> Result<()> {
+    if EVENTS.contains(&kind.value().as_str()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        kind.span(),
+        format!("there is no such event; there are {}", EVENTS.join(" ")),
+    ))
 }
 
 fn check_opcode(name: &LitStr) -> Result<()> {

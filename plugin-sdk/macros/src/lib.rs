@@ -20,7 +20,7 @@ use syn::{ItemImpl, parse_macro_input};
 /// - `#[op]`: an opcode with the function's name, or `#[op("an-other-name")]`.
 /// - `#[timer] fn tick(id: String, payload: Vec<u8>)`: a timer that was set fires.
 /// - `#[answer] fn answered(tag: String, answer: Answer)`: a client answered a call.
-/// - `#[event("playback-ended")] fn ended(details: Map)`: an event of this kind, or of one of several.
+/// - `#[event("playback-ended")] fn ended(details: Map)`: an event of this kind, or of one of several, see below.
 ///
 /// Each returns `Result<…>` of anything that can be a reply, and can take `call: &Call` first.
 ///
@@ -34,6 +34,18 @@ use syn::{ItemImpl, parse_macro_input};
 /// - `#[range(0.0..=1.0)]`, `#[range(1..)]`, `#[range(..=9)]`: the range of a number.
 ///
 /// The host checks all of that before the handler runs.
+///
+/// # Events
+/// | kind | when | details |
+/// |---|---|---|
+/// | `started` | this version begins to serve | `reloaded`: whether one before it did |
+/// | `client-joined`, `client-left` | a session begins or ends; grant `client` | `session`, `name` |
+/// | `display-lost` | the panel takes no pictures; grant `display` | `reason` |
+/// | `display-resized` | it takes pictures again, of this size; grant `display` | `width`, `height` |
+/// | `screen-lost` | something else took the place of what this plugin showed; grant `display` | `kind`, `path`, `to`: the plugin |
+/// | `playback-ended` | music is over, whoever played it; grant `audio` | `path`, `why`: `finished stopped replaced failed`, `position_ms`, `message` |
+///
+/// A plugin that falls behind loses some.
 ///
 /// # Doc comment of an opcode
 /// Its first line is the short form. A paragraph that begins with `Returns:` says what the reply holds.

@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn what_can_not_be_a_handler_is_refused_with_the_reason() {
-        let refusals: [(ItemImpl, &str); 12] = [
+        let refusals: [(ItemImpl, &str); 13] = [
             (
                 parse_quote! { impl A { #[op] fn a(&self) -> Result<()> {} } },
                 "a handler has no self",
@@ -235,6 +235,10 @@ mod tests {
                 "expected attribute arguments",
             ),
             (
+                parse_quote! { impl A { #[event("stopped")] fn a(it: Map) -> Result<()> {} } },
+                "there is no such event",
+            ),
+            (
                 parse_quote! { impl A { #[op] fn a(#[range(0..9)] n: i64) -> Result<()> {} } },
                 "a range has both ends",
             ),
@@ -261,8 +265,8 @@ mod tests {
             #[op("a")] fn b() -> Result<()> {}
         } };
         let event = parse_quote! { impl A {
-            #[event("x", "y")] fn a(it: Map) -> Result<()> {}
-            #[event("y")] fn b(it: Map) -> Result<()> {}
+            #[event("started", "client-left")] fn a(it: Map) -> Result<()> {}
+            #[event("client-left")] fn b(it: Map) -> Result<()> {}
         } };
         for block in [op, event] {
             assert_eq!(

@@ -60,10 +60,23 @@ impl Actor {
     /// Computes for a while, then plays.
     #[op]
     fn slow_play(rounds: i64, sound: String, thread: bool) -> Result<()> {
-        std::hint::black_box((0..rounds).fold(1, |number: i64, round| {
-            std::hint::black_box(number.wrapping_mul(3) ^ round)
-        }));
+        compute(rounds);
         audio::play(&sound, thread)
+    }
+
+    /// Computes for a while.
+    #[op]
+    fn slow(rounds: i64) -> Result<()> {
+        compute(rounds);
+        Ok(())
+    }
+
+    /// Adds a text to a file, computes for a while, and answers what was put off.
+    #[op]
+    fn slow_fulfil(tag: String, path: String, text: Data, rounds: i64) -> Result<()> {
+        store::append(&path, &text)?;
+        compute(rounds);
+        complete(token(&tag)?, Ok("at last"))
     }
 
     /// Answers later; adds a text to a file before, where one is named.
@@ -248,6 +261,12 @@ impl Actor {
     fn playback_ended(details: Map) -> Result<()> {
         note(&format!("playback-ended {}", told(&details)))
     }
+}
+
+fn compute(rounds: i64) {
+    std::hint::black_box((0..rounds).fold(1, |number: i64, round| {
+        std::hint::black_box(number.wrapping_mul(3) ^ round)
+    }));
 }
 
 /// Under which an answer was put off.
