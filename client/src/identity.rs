@@ -315,7 +315,7 @@ mod tests {
         let old = identity.client;
         drop(identity);
         let whole = std::fs::read(&path).unwrap();
-        let mut torn: Vec<Vec<u8>> = (0..whole.len())
+        let mut torn: Vec<Vec<u8>> = (1..whole.len())
             .map(|length| whole[..length].to_vec())
             .collect();
         torn.push(vec![0; 300]);
@@ -334,6 +334,15 @@ mod tests {
                 torn
             );
         }
+    }
+
+    #[test]
+    fn an_empty_file_is_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        std::fs::write(&path, "").unwrap();
+        let (_, unanswered, notice) = Identity::kept(&path).unwrap();
+        assert!(unanswered.is_empty() && notice.is_none());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //! Invariant: requests leave in the order they were submitted, each under its number with the same bytes however often it is
 //! sent; only what was answered is confirmed; every call ends by its deadline.
 //! Not here: sockets, transfers and clocks (`driver`); frames are left for whoever has a connection, those that a state file
-//! must know of first until it does. When the device no longer knows the client, what was sent is *outcome unknown* for good, and
-//! what was not goes on under a new id.
+//! must know of first until it does. Greetings and breaks are in `connection`, what callers ask in `calls`.
 
+mod calls;
+mod connection;
 mod frames;
 mod job;
 mod settings;
@@ -13,15 +14,11 @@ mod window;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use pixelboy_protocol::{
-    Cancel, Code, Failure, Hello, Limits, Outcome, Welcome, encode_call, encode_request_with,
-};
-use tokio::sync::oneshot;
+use pixelboy_protocol::{Cancel, Limits, encode_request_with};
 
 use crate::command::Answer;
 use crate::error::{Error, Ticket};
 use crate::identity::{Identity, Save};
-use crate::reply::Reply;
 use crate::state::KeptCall;
 
 use frames::Frames;
@@ -107,115 +104,8 @@ impl Session {
 
     /// Whether a caller waits for an answer.
     pub(crate) fn has_callers(&self) -> bool {
-        !self.queue.is_empty() || self.sent.values().any(|job| job.answer.is_some())
+        !self.queue.is_empty() || self.sent.values().any(Job::has_caller)
     }
-
-    // ---- the connection ----
-
-    /// How to present itself now.
-    pub(crate) fn hello(&self, name: &str) -> Hello {
-        Hello {
-            last_store: self.identity.store,
-            lowest_unconfirmed: self.lowest(),
-            ..Hello::new(self.identity.client, name)
-        }
-    }
-
-    /// Compares memories, then sends what has no reply again.
-    pub(crate) fn welcomed(
-        &mut self,
-        welcome: &Welcome,
-        now: Instant,
-    ) -> Result<Result<(), Renewed>, Error> {
-        let another = self
-            .identity
-            .store
-            .is_some_and(|store| store != welcome.store);
-        if another {
-            return self
-                .renew("the device has another data folder than before")
-                .map(Err);
-        }
-        if self.identity.next_number() <= welcome.received_through {
-            return self.renew("the device knows more of this client than the client itself; is its state file a copy, or an old one?").map(Err);
-        }
-        self.identity.met(welcome.store);
-        if !welcome.resumed {
-            self.settings.began_anew();
-        }
-        self.limits = Limits::from_wire(&welcome.limits);
-        self.ready = true;
-        self.trouble = None;
-        let lowest = self.lowest();
-        self.window.connected(lowest, welcome.received_through);
-        self.confirm();
-        for (number, job) in &self.sent {
-            send(*number, job, 0, now, self.frames.out());
-            self.window.sent(*number);
-            if job.cancelling {
-                put(Cancel { number: *number }.encode(self.frames.out()));
-            }
-        }
-        self.advance(now);
-        Ok(Ok(()))
-    }
-
-    /// The connection broke, or could not be made.
-    pub(crate) fn lost(&mut self, why: String) {
-        self.ready = false;
-        self.frames.lost();
-        self.trouble = Some(why);
-    }
-
-    /// There will be no further connection: everything under way ends.
-    pub(crate) fn end(&mut self, error: &Error) {
-        self.ready = false;
-        self.frames.lost();
-        for job in std::mem::take(&mut self.queue) {
-            settle(&mut self.late, job, Err(error.clone()));
-        }
-        let is_kept = self.identity.is_kept();
-        for (number, job) in std::mem::take(&mut self.sent) {
-            if is_kept && number > self.saved_through {
-                // It waited for the state file, and was never sent; the next run must not send it.
-                self.identity.answered(number);
-                settle(&mut self.late, job, Err(error.clone()));
-                continue;
-            }
-            let later = match is_kept && job.to_keep().is_some() {
-                true => "; the next run with this state file asks for it again",
-                false => "",
-            };
-            let unknown = Error::OutcomeUnknown {
-                op: job.op.clone(),
-                why: format!("{error}{later}"),
-                ticket: None,
-            };
-            settle(&mut self.late, job, Err(unknown));
-        }
-        self.over = Some(error.clone());
-    }
-
-    /// Takes a new client id. What was sent is unknown for good; what waits goes on under the new id.
-    pub(crate) fn renew(&mut self, why: &'static str) -> Result<Renewed, Error> {
-        for job in std::mem::take(&mut self.sent).into_values() {
-            let forgotten = Error::Forgotten {
-                op: job.op.clone(),
-                why: why.to_owned(),
-            };
-            settle(&mut self.late, job, Err(forgotten));
-        }
-        self.sent_bytes = 0;
-        self.window = Window::default();
-        self.settings.renumbered();
-        self.ready = false;
-        self.frames.renewed();
-        self.saved_through = 0;
-        self.identity.renew()?;
-        Ok(Renewed(why))
-    }
-
-    // ---- the state file ----
 
     /// What must be on the disk before more is sent, if anything.
     pub(crate) fn begin_save(&mut self) -> Option<Save> {
@@ -237,150 +127,6 @@ impl Session {
     /// Frames that may be sent now.
     pub(crate) fn ready_frames(&mut self) -> &mut Vec<u8> {
         self.frames.ready(self.identity.has_notes())
-    }
-
-    // ---- calls ----
-
-    pub(crate) fn submit(&mut self, job: Job, now: Instant) {
-        if let Some(over) = &self.over {
-            return settle(&mut self.late, job, Err(over.clone()));
-        }
-        self.due = self.due.min(job.deadline);
-        self.queue.push_back(job);
-        self.advance(now);
-    }
-
-    /// Asks the device to drop a call; one that was not sent never will be.
-    pub(crate) fn cancel(&mut self, ticket: Ticket) {
-        if let Some(at) = self.queue.iter().position(|job| job.ticket == ticket) {
-            if let Some(job) = self.queue.remove(at) {
-                let cancelled = pixelboy_protocol::Failure::new(
-                    Code::Cancelled,
-                    "cancelled before it was sent; nothing happened",
-                );
-                settle(&mut self.late, job, Err(Error::Failed(cancelled)));
-            }
-            return;
-        }
-        if let Some((number, job)) = self.sent.iter_mut().find(|(_, job)| job.ticket == ticket) {
-            job.cancelling = true;
-            if self.ready {
-                put(Cancel { number: *number }.encode(self.frames.out()));
-            }
-        }
-    }
-
-    /// Waits on for a call whose answer was not waited for.
-    pub(crate) fn again(
-        &mut self,
-        ticket: Ticket,
-        deadline: Instant,
-        answer: oneshot::Sender<Answer>,
-    ) {
-        if let Some(at) = self.late.iter().position(|(late, _)| *late == ticket) {
-            if let Some((_, known)) = self.late.remove(at) {
-                let _ = answer.send(known);
-            }
-            return;
-        }
-        if let Some(job) = self.sent.values_mut().find(|job| job.ticket == ticket) {
-            job.wait_on(deadline, answer);
-            self.due = self.due.min(deadline);
-            return;
-        }
-        let unknown = Error::OutcomeUnknown {
-            op: "the call".to_owned(),
-            why: match &self.over {
-                Some(over) => over.to_string(),
-                None => "nothing is known of it here any more".to_owned(),
-            },
-            ticket: None,
-        };
-        let _ = answer.send(Err(unknown));
-    }
-
-    /// A reply has come. Says so where it shows that the client id is not this client's alone.
-    pub(crate) fn replied(
-        &mut self,
-        reply: pixelboy_protocol::Reply,
-        bytes: usize,
-        now: Instant,
-    ) -> Result<Option<Renewed>, Error> {
-        let number = reply.number;
-        let Some(job) = self.sent.get_mut(&number) else {
-            return Ok(None);
-        };
-        if let Outcome::Failed(failure) = &reply.outcome
-            && failure.code == Code::OutcomeUnknown
-        {
-            // Not final: it keeps its number, and is asked for again on the next connection.
-            let unknown = Error::OutcomeUnknown {
-                op: job.op.clone(),
-                why: failure.message.clone(),
-                ticket: Some(job.ticket),
-            };
-            job.answer(Err(unknown));
-            return Ok(None);
-        }
-        let Some(job) = self.sent.remove(&number) else {
-            return Ok(None);
-        };
-        self.sent_bytes = self.sent_bytes.saturating_sub(job.bytes());
-        let answer = match reply.outcome {
-            Outcome::Done(values) => {
-                self.ending |= job.op == "cc" && !reply.recorded;
-                self.settings
-                    .done(number, &job.op, &job.call, reply.recorded);
-                Ok(Reply {
-                    op: job.op.clone(),
-                    values,
-                    stored: reply.stored,
-                    recorded: reply.recorded,
-                })
-            }
-            Outcome::Failed(failure) => Err(refused(&job.op, failure)),
-        };
-        let is_shared = matches!(answer, Err(Error::NumberReused { .. }));
-        settle(&mut self.late, job, answer);
-        if is_shared {
-            return self
-                .renew("another program uses the same client id")
-                .map(Some);
-        }
-        self.identity.answered(number);
-        self.window.answered(number, bytes);
-        if self.window.is_filling(&self.limits) {
-            self.confirm();
-        }
-        self.advance(now);
-        Ok(None)
-    }
-
-    /// Tells the device which replies have come, as far as it was not told.
-    pub(crate) fn confirm(&mut self) {
-        if self.ready
-            && let Some(confirm) = self.window.confirmation(self.lowest())
-        {
-            put(confirm.encode(self.frames.out()));
-        }
-    }
-
-    /// Asks for the end of the session; the device closes the connection then.
-    pub(crate) fn say_cc(&mut self) {
-        let mut call = Vec::new();
-        put(encode_call("cc", &[], &[], &mut call));
-        if self.ready {
-            let number = self.identity.number(None);
-            let lowest = self.lowest().min(number);
-            let confirmed = self.window.confirmed_by_request(lowest);
-            put(encode_request_with(
-                number,
-                confirmed,
-                None,
-                &call,
-                self.frames.out(),
-            ));
-        }
     }
 
     /// Ends the calls whose time has run out. When to come again.
@@ -421,8 +167,6 @@ impl Session {
             .fold(due, Instant::min);
         self.due
     }
-
-    // ---- inside ----
 
     /// The smallest number without a reply.
     fn lowest(&self) -> u64 {
@@ -508,7 +252,6 @@ impl Session {
         }
     }
 }
-
 fn send(number: u64, job: &Job, confirmed: u64, now: Instant, out: &mut Vec<u8>) {
     let deadline_ms = job.deadline_ms(now);
     put(encode_request_with(
@@ -523,17 +266,6 @@ fn send(number: u64, job: &Job, confirmed: u64, now: Instant, out: &mut Vec<u8>)
 /// What is encoded here was measured before, so it fits.
 fn put(encoded: Result<(), pixelboy_protocol::EncodeError>) {
     debug_assert!(encoded.is_ok(), "{encoded:?}");
-}
-
-/// What the device said no with; some of it is about the client, not about the call.
-fn refused(op: &str, failure: Failure) -> Error {
-    let (op, message) = (op.to_owned(), failure.message.clone());
-    match failure.code {
-        Code::NumberReused => Error::NumberReused { op, message },
-        Code::RanReplyLost => Error::RanReplyLost { op, message },
-        Code::AlreadyConfirmed => Error::AlreadyConfirmed { op, message },
-        _ => Error::Failed(failure),
-    }
 }
 
 fn settle(late: &mut VecDeque<(Ticket, Answer)>, mut job: Job, answer: Answer) {

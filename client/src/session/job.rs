@@ -157,6 +157,15 @@ impl Job {
         }
     }
 
+    /// Whether a client that is closed waits for it. What an earlier run sent may also be left to a later one.
+    pub(crate) fn has_caller(&self) -> bool {
+        match (&self.answer, self.from) {
+            (None, _) => false,
+            (Some(answer), From::EarlierRun) => !answer.is_closed(),
+            (Some(_), _) => true,
+        }
+    }
+
     pub(crate) fn answer(&mut self, answer: Answer) {
         if let Some(waiting) = self.answer.take() {
             // Who does not wait any more does not want to know.

@@ -39,6 +39,8 @@ impl StateFile {
         };
         let lock = lock(path).map_err(wrong)?;
         let (kept, notice) = match std::fs::read(path) {
+            // As `mktemp` leaves it; this program never does.
+            Ok(bytes) if bytes.is_empty() => (None, None),
             Ok(bytes) => match format::read(&bytes) {
                 Ok(kept) => (Some(kept), None),
                 Err(Unreadable::Torn(place)) => (None, Some(set_aside(path, &place)?)),

@@ -419,7 +419,7 @@ class Connection:
         seconds = 0.0
         if pause:
             seconds = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._failures, 10))
-            seconds *= random.uniform(0.8, 1.2)  # many clients of one device should not come back together
+            seconds *= random.uniform(0.75, 1.0)  # many clients of one device should not come back together
             self._failures += 1
         self.phase, self._retry_at = DOWN, time.monotonic() + seconds
         self._owner.lost(error)

@@ -28,7 +28,7 @@ from ._state import State
 from ._transfer import DONE, Sending, Transfers
 from ._values import BlobRef, encode_arguments
 from ._window import Window, reply_bytes
-from .errors import Failure, Forgotten, GaveUp, NotSendable, NumberReused, OutcomeUnknown, PixelBoyError, Unreachable
+from .errors import Failure, Forgotten, GaveUp, NotSendable, NumberReused, OutcomeUnknown, PixelBoyError
 
 
 class Requests:
@@ -189,15 +189,15 @@ class Requests:
             self.queue.moved()
             self.changed.notify_all()
 
-    def replied(self, reply: frames.Reply) -> None:
-        """A reply has come."""
+    def replied(self, reply: frames.Reply) -> bool:
+        """A reply has come. Whether it shows that the client id is not this client's alone."""
         job = self._sent.get(reply.number)
         if job is None:
-            return
+            return False
         outcome = reply.outcome
         if isinstance(outcome, frames.Failed) and outcome.code == frames.OUTCOME_UNKNOWN:
             self._not_final(job, outcome.message or "it may or may not be on the device's disk")
-            return
+            return False
         del self._sent[reply.number]
         self._sent_bytes -= job.size
         self._patience.answered(reply.number, self.lowest())
@@ -211,9 +211,7 @@ class Requests:
         for upload in job.uploads:
             upload.source.close()
         if isinstance(job.outcome, NumberReused):
-            self.renew("another program uses the same client id")
-            self._connection.restart(Unreachable("connecting with a new client id"))
-            return
+            return True
         self._state.answered(reply.number)
         if self._state.kept:
             self._notes.wake()
@@ -225,6 +223,7 @@ class Requests:
         if job.op == "cc" and isinstance(outcome, frames.Done) and not reply.recorded:
             self._connection.closing = True
         self.changed.notify_all()
+        return False
 
     def confirm(self) -> None:
         """Tell the device which replies have come."""

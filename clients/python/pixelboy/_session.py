@@ -35,7 +35,6 @@ _LOG = logging.getLogger("pixelboy")
 _LOG.addHandler(logging.NullHandler())
 
 GOODBYE_SECONDS = 3.0
-_ANOTHER_ID = "connecting with a new client id"
 
 
 class Session:
@@ -210,12 +209,10 @@ class Session:
         """Compare memories, then send what is due."""
         state = self.state
         if state.store is not None and welcome.store != state.store:
-            self._renew("the device has another data folder than before")
-            self.connection.restart(Unreachable(_ANOTHER_ID))
+            self._connect_as_another("the device has another data folder than before")
             return
         if state.next_number <= welcome.received_through:
-            self._renew("the device knows more of this client than its state: is it a copy, or an old one?")
-            self.connection.restart(Unreachable(_ANOTHER_ID))
+            self._connect_as_another("the device knows more of this client than its state: is it a copy, or an old one?")
             return
         state.met(welcome.store)
         _LOG.debug("connected to %s, %s", self.connection.address, welcome.host)
@@ -230,7 +227,8 @@ class Session:
     def received(self, frame: frames.Frame) -> None:
         """One frame from the device."""
         if isinstance(frame, frames.Reply):
-            self.requests.replied(frame)
+            if self.requests.replied(frame):
+                self._connect_as_another("another program uses the same client id")
         elif not self.questions.received(frame) and not self.transfers.received(frame):
             self.calls.received(frame)
 
@@ -280,6 +278,10 @@ class Session:
 
     def _seconds(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else checked_seconds(timeout)
+
+    def _connect_as_another(self, why: str) -> None:
+        self._renew(why)
+        self.connection.restart(Unreachable("connecting with a new client id"))
 
     def _renew(self, why: str) -> None:
         self._renewing = True

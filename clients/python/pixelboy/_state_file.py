@@ -130,6 +130,8 @@ class StateFile(State):
             return
         except OSError as error:
             raise StateUnusable(f"the state file {self._path} cannot be read: {error.strerror or error}") from None
+        if not data:
+            return  # as `mktemp` leaves it; this package never does
         try:
             kept = lines.read(data)
         except lines.Torn as torn:

@@ -306,6 +306,14 @@ def test_a_torn_file_is_set_aside_with_a_sentence_and_a_new_id(
         connect(state=path).close()
 
 
+def test_an_empty_file_is_a_new_one(torn: Callable[[bytes], Path]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        state = StateFile(torn(b""))
+    assert state.notice is None and state.next_number == 1
+    state.close()
+
+
 @pytest.mark.parametrize("data, words", [(b"my diary\n", "is no state file"), (b'{"pixelboy_state":2}\n', "a later pixelboy wrote")])
 def test_a_file_of_something_else_or_of_a_later_version_is_left_alone(torn: Callable[[bytes], Path], data: bytes, words: str) -> None:
     path = torn(data)
