@@ -224,6 +224,8 @@ fn what_verify_cannot_look_at_or_take_in_is_said_in_a_sentence() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("find a data folder at"), "{said}");
     assert_eq!(
         fs::read_dir(empty.path()).unwrap().count(),
         0,

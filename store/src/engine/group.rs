@@ -210,6 +210,10 @@ impl Engine {
 
     /// Whether the commit at this position never was.
     pub(crate) fn was_taken_back(&self, position: Position) -> bool {
+        // Mostly nothing ever was.
+        if self.retreats.load(Ordering::Acquire) == 0 {
+            return false;
+        }
         self.group.waiters().taken_back(position).is_some()
     }
 

@@ -54,10 +54,12 @@ impl Inspection {
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Self, OpenError> {
         let folder = settings.folder.clone();
-        if !folder.join("lock").exists() {
-            return Err(OpenError::NotADataFolder {
-                folder,
-                found: "no lock file".into(),
+        // Looking makes no folder.
+        if !folder.join("lock").exists() && !folder.join("record.sqlite").exists() {
+            return Err(OpenError::Io {
+                what: "find a data folder at",
+                path: folder,
+                source: io::ErrorKind::NotFound.into(),
             });
         }
         recovery::refuse_strangers(&folder)?;
