@@ -4,6 +4,9 @@
 //! confirmed; what it wrote stays in the store's record. One whose Hello is on its way is not away. One that said Goodbye
 //! does not come back: what does is a late copy.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
