@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use harness::{Daemon, PATIENCE, Setup, Wire, args, field, media, panel, text_field, wav};
 use pixelboy_protocol::{Code, Outcome, Value};
-use pulse::Recording;
+use pulse::{PulseAudio, Recording};
 
 /// A change is promised to be kept within this time.
 const KEPT: Duration = Duration::from_secs(1);
@@ -302,6 +302,41 @@ fn a_missing_speaker_erases_nothing_and_the_music_begins_when_there_is_one() {
     daemon.stop();
     daemon.boot();
     assert_eq!(status(&mut daemon.client(), "playing"), Value::Null);
+}
+
+#[test]
+fn music_goes_on_by_itself_when_its_speaker_is_back() {
+    let mut pulse = PulseAudio::start().unwrap();
+    let daemon = Setup::new()
+        .audio("default")
+        .environment(pulse.environment())
+        .start();
+    let mut wire = daemon.client();
+    store_tone(&mut wire, "tone.wav", 30.0);
+    wire.call("rm", args!["tone.wav", true]);
+    std::thread::sleep(Duration::from_millis(800));
+    pulse.kill();
+    until("it is known that the speaker is gone", || {
+        status(&mut wire, "playing").get("waiting").map(drop)
+    });
+    let lost_at = position_ms(&status(&mut wire, "playing"));
+    assert!((300..5_000).contains(&lost_at), "{lost_at}");
+    pulse.restart().unwrap();
+    let recorder = pulse.record().unwrap();
+    until("it goes on", || {
+        let waits = status(&mut wire, "playing").get("waiting").is_some();
+        (!waits).then_some(())
+    });
+    let again_at = position_ms(&status(&mut wire, "playing"));
+    assert!(
+        (lost_at..lost_at + 2_000).contains(&again_at),
+        "lost at {lost_at}, it goes on from {again_at}"
+    );
+    std::thread::sleep(Duration::from_millis(1_000));
+    wire.call("stop", args![]);
+    let spans = recorder.stop().loud_spans(0.03, 0.2);
+    assert_eq!(spans.len(), 1, "{spans:?}");
+    assert!(spans[0].length_s() > 0.5, "{spans:?}");
 }
 
 #[test]

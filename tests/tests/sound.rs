@@ -160,46 +160,6 @@ fn play_pause_resume_volume_and_stop_are_heard_when_they_are_asked_for() {
     );
 }
 
-#[test]
-fn music_goes_on_by_itself_when_its_speaker_is_back() {
-    let mut pulse = PulseAudio::start().unwrap();
-    let daemon = Setup::new()
-        .audio("default")
-        .environment(pulse.environment())
-        .start();
-    let mut wire = daemon.client();
-    store_tone(&mut wire);
-    wire.call("rm", args!["tone.wav", true]);
-    listen(800);
-    pulse.kill();
-    let playing = |wire: &mut Wire| field(&wire.call_one("status", args![]), "playing").clone();
-    let begun = std::time::Instant::now();
-    let patience = Duration::from_secs(30);
-    while playing(&mut wire).get("waiting").is_none() {
-        assert!(begun.elapsed() < patience, "{:?}", playing(&mut wire));
-        listen(20);
-    }
-    let position = |playing: &Value| field(playing, "position_ms").as_int().unwrap();
-    let lost_at = position(&playing(&mut wire));
-    assert!((300..5_000).contains(&lost_at), "{lost_at}");
-    pulse.restart().unwrap();
-    let recorder = pulse.record().unwrap();
-    while playing(&mut wire).get("waiting").is_some() {
-        assert!(begun.elapsed() < patience, "{:?}", playing(&mut wire));
-        listen(20);
-    }
-    let again_at = position(&playing(&mut wire));
-    assert!(
-        (lost_at..lost_at + 2_000).contains(&again_at),
-        "lost at {lost_at}, it goes on from {again_at}"
-    );
-    listen(1_000);
-    wire.call("stop", args![]);
-    let spans = recorder.stop().loud_spans(0.03, 0.2);
-    assert_eq!(spans.len(), 1, "{spans:?}");
-    assert!(spans[0].length_s() > 0.5, "{spans:?}");
-}
-
 /// Through the capture backend, which writes what a speaker would have got, silence included.
 #[test]
 fn music_ends_with_its_session_unless_it_was_told_to_go_on() {

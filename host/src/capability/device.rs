@@ -262,6 +262,14 @@ impl Device {
         self.now().position
     }
 
+    /// A sync failed: what is known comes from no commit beyond `durable`, and the volume is as it is.
+    pub(crate) fn fall_back(&self, durable: Position, volume: f64) {
+        self.change(|now| {
+            now.position = now.position.min(durable);
+            now.volume = volume;
+        });
+    }
+
     /// A name for a new scene or play.
     pub(crate) fn new_token(&self) -> u64 {
         self.tokens.fetch_add(1, Ordering::Relaxed)

@@ -168,6 +168,9 @@ async fn release(
         }
         // The store may not have what was written with them either.
         services.device.committing().forget_written();
+        let volume = f64::from(services.audio.volume());
+        let durable = services.store.durable().position();
+        services.device.fall_back(durable, volume);
         return Err(failure::of_wait(&error));
     }
     let mut first_failure = Ok(());
