@@ -246,6 +246,38 @@ async fn a_transfer_that_rests_too_long_ends() {
     );
 }
 
+#[tokio::test]
+async fn a_file_that_changes_while_it_is_sent_is_refused() {
+    let (_host, client, mut device) = connected().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("song.mp3");
+    std::fs::write(&path, bytes(300_000)).unwrap();
+    let source = Source::file(&path).unwrap();
+    let mut ignored = |_, _| {};
+    let (uploaded, ()) = tokio::join!(client.upload(&source, &mut ignored), async {
+        let open = OpenUpload::decode(&device.expect(Kind::OpenUpload).await).unwrap();
+        assert_eq!(open.sha256, Some(sha256(&bytes(300_000))));
+        std::fs::write(&path, vec![9; 300_000]).unwrap();
+        opened(&mut device, open.transfer, 0, 300_000).await;
+        let mut came = Vec::new();
+        take_chunks(&mut device, open.transfer, &mut came, 300_000, 300_000).await;
+        assert!(came != bytes(300_000));
+        device.expect(Kind::Finish).await;
+        device
+            .send(Abort::new(
+                open.transfer,
+                Code::DigestMismatch,
+                "other bytes",
+            ))
+            .await;
+    });
+    let said = uploaded.unwrap_err().to_string();
+    assert!(
+        said.contains("song.mp3: changed while it was sent; nothing was stored"),
+        "{said}"
+    );
+}
+
 fn blob(whole: &[u8], form: u8) -> Blob {
     Blob {
         id: 44,

@@ -88,6 +88,7 @@ class Connection:
         self._heard_at = 0.0
         self._ping_at = 0.0
         self._pings = 0
+        self._patient = False  # the thread sleeps as long as it may where no answer is awaited
         self._broken: PixelBoyError | None = None
         self._due = 0.0
         self._wake_in, self._wake_out = socket.socketpair()
@@ -113,6 +114,8 @@ class Connection:
         if self.phase == READY:
             self._outbox.append(data)
             self.flush()
+            if self._patient:
+                self.wake()  # it was going to look after a long time only, as nothing was awaited
 
     def flush(self) -> None:
         """Send as much as the socket takes now: frames in order, then chunks while there are no frames."""
@@ -298,7 +301,8 @@ class Connection:
 
     def _look_alive(self, now: float) -> float:
         every = self.limits.ping_ms / 1000.0
-        if self._owner.awaiting():
+        self._patient = not self._owner.awaiting()
+        if not self._patient:
             every = min(every, IMPATIENT_PING_SECONDS)
         since = max(self._heard_at, self._ping_at if self._pings else 0.0)
         if now >= since + every:

@@ -19,6 +19,7 @@ class Proxy:
         self.to = to
         self.budget: Callable[[], int | None] = lambda: None  # bytes of a new connection; None: no end
         self.stall_up = self.stall_down = self.closed = False
+        self.only_greetings = False  # what comes from the device behind its first bytes is held back
         self.up = 0  # bytes from clients to the device
         self.connections = 0
         self._open: list[socket.socket] = []
@@ -59,11 +60,13 @@ class Proxy:
                 threading.Thread(target=self._pump, args=(source, target, up, left, lock), daemon=True).start()
 
     def _pump(self, source: socket.socket, target: socket.socket, up: bool, left: list[int | None], lock: threading.Lock) -> None:
+        is_first = True
         try:
             while True:
                 data = source.recv(16_384)
-                while (self.stall_up if up else self.stall_down) and not self.closed:
+                while self._stalls(up, is_first) and not self.closed:
                     time.sleep(0.005)
+                is_first = False
                 whole = len(data)
                 with lock:
                     room = left[0]
@@ -79,6 +82,10 @@ class Proxy:
             pass
         _close(source)
         _close(target)
+
+
+    def _stalls(self, up: bool, is_first: bool) -> bool:
+        return self.stall_up if up else self.stall_down or (self.only_greetings and not is_first)
 
 
 def _close(sock: socket.socket) -> None:

@@ -227,6 +227,27 @@ def test_a_device_with_a_new_data_folder_makes_what_was_pending_unknown(device: 
         assert pb.ss("log.txt", "3 ")["size"] == 2
 
 
+def test_a_line_that_was_killed_is_unknown_to_a_device_with_a_new_data_folder(device: Daemon, wire: Proxy, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    assert line(wire.address, "ss", "log.txt", "1 ", state=state).returncode == 0
+    wire.only_greetings = True
+    here = tmp_path / "log.txt"
+    here.write_text("2 ")
+    command = [str(program("pixelboy")), "--host", wire.address, "--state", str(state), "store", str(here), "--append"]
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
+    eventually(lambda: (device.folder / "data/media/log.txt").read_bytes() == b"1 2 ")
+    killed.kill()
+    killed.wait()
+    device.kill()
+    shutil.rmtree(device.folder / "data")
+    device.start()
+    ended = line(device.address, "ss", "log.txt", "3 ", state=state)
+    assert ended.returncode == 0, ended.stderr
+    assert "ss of an earlier line: ss: outcome unknown: the device does not know this client any more" in ended.stderr
+    assert line(device.address, "ls", state=state).stderr == ""
+    assert (device.folder / "data/media/log.txt").read_bytes() == b"3 "
+
+
 def test_a_copy_of_a_state_file_in_use_fences_the_first_and_its_numbers_are_not_used_twice(device: Daemon, tmp_path: Path) -> None:
     state, copy = tmp_path / "state", tmp_path / "copy"
     with PixelBoy(device.address, state=state, timeout=30) as pb:

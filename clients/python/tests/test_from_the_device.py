@@ -152,6 +152,19 @@ def test_a_silent_device_is_noticed_and_left(host: FakeHost, connect: Callable[.
     assert [f.code for index, f in host.log if index == 0 and isinstance(f, frames.Close)] == [frames.SILENT]
 
 
+def test_silence_is_noticed_as_soon_for_a_later_call(
+    host: FakeHost, connect: Callable[..., PixelBoy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pixelboy._connection.IMPATIENT_PING_SECONDS", 0.1)
+    pb = connect(timeout=60)
+    pb.ss("a", "1")
+    time.sleep(0.05)  # the connection's thread rests
+    host.intercept = lambda peer, frame: peer.index == 0
+    began = time.monotonic()
+    assert pb.ss("a", "2").stored == 2
+    assert time.monotonic() - began < 10
+
+
 def test_an_idle_connection_is_pinged(host: FakeHost, connect: Callable[..., PixelBoy]) -> None:
     host.limits[12] = 100
     connect()
