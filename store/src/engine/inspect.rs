@@ -1,6 +1,6 @@
 //! Looks at a whole data folder: every file against its digests and the record; and repairs it.
-//! Invariant: looking changes nothing. Repairing loses nothing that was not lost: what is not intact is moved to `aside/`,
-//! and only then does the record forget it.
+//! Invariant: looking changes nothing, and reads from the disk instead of the cache. Repairing loses nothing that was not
+//! lost: what is not intact is moved to `aside/`, and only then does the record forget it.
 //! Not here: what is served of a damaged folder (`recovery`).
 //! A repair that is cut off is done again; what was moved aside stays there.
 
@@ -12,9 +12,10 @@ use std::path::{Path, PathBuf};
 use sha2::Digest;
 
 use super::recovery::{self, Record};
+use crate::blob::{Blob, Content};
 use crate::body::BodyError;
 use crate::change::{Change, FileRow};
-use crate::disk::{Disk, Place};
+use crate::disk::{Disk, Place, forget_cached};
 use crate::memory::{Slot, Stage};
 use crate::sqlite::{remove_record, salvage};
 use crate::staging::StagedWriter;
@@ -369,7 +370,12 @@ fn compare(
     let at = body.lock().place.clone();
     let expected = body.lock().on_disk;
     let content = match body.open(disk, row.size) {
-        Ok((content, _)) => content,
+        Ok((content, _)) => {
+            if let Content::File { file, .. } = &content {
+                forget_cached(file);
+            }
+            content
+        }
         Err(BodyError::Io(error)) => return Some(unreadable(&error)),
         Err(BodyError::Changed(_) | BodyError::Gone) => {
             let found = at.and_then(|place| disk.size(&place).ok().flatten());
@@ -379,7 +385,7 @@ fn compare(
             });
         }
     };
-    let blob = crate::blob::Blob::stored(row.size, content, None, row.crc32c, None);
+    let blob = Blob::stored(row.size, content, None, row.crc32c, None);
     let mut crc = 0;
     let mut sha256 = sha2::Sha256::new();
     let read = blob.for_each_chunk(&mut |chunk| {
@@ -411,6 +417,7 @@ fn compare_part(disk: &Disk, slot: &Slot, reading: &mut Reading<'_>) -> Option<F
             return Some(Fault::Unreadable { reason });
         }
     };
+    forget_cached(&file);
     let mut sha256 = sha2::Sha256::new();
     let mut at = 0;
     let mut buffer = vec![0; CHUNK_BYTES];
