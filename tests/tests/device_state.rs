@@ -314,13 +314,15 @@ fn music_goes_on_by_itself_when_its_speaker_is_back() {
     let mut wire = daemon.client();
     store_tone(&mut wire, "tone.wav", 30.0);
     wire.call("rm", args!["tone.wav", true]);
-    std::thread::sleep(Duration::from_millis(800));
+    until("it plays", || {
+        (position_ms(&status(&mut wire, "playing")) > 500).then_some(())
+    });
     pulse.kill();
     until("it is known that the speaker is gone", || {
         status(&mut wire, "playing").get("waiting").map(drop)
     });
     let lost_at = position_ms(&status(&mut wire, "playing"));
-    assert!((300..5_000).contains(&lost_at), "{lost_at}");
+    assert!((500..20_000).contains(&lost_at), "{lost_at}");
     pulse.restart().unwrap();
     let recorder = pulse.record().unwrap();
     until("it goes on", || {
@@ -329,7 +331,7 @@ fn music_goes_on_by_itself_when_its_speaker_is_back() {
     });
     let again_at = position_ms(&status(&mut wire, "playing"));
     assert!(
-        (lost_at..lost_at + 2_000).contains(&again_at),
+        (lost_at..lost_at + 5_000).contains(&again_at),
         "lost at {lost_at}, it goes on from {again_at}"
     );
     std::thread::sleep(Duration::from_millis(1_000));
