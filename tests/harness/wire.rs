@@ -99,7 +99,10 @@ impl Wire {
     /// Connects and says nothing.
     #[must_use]
     pub fn silent(address: SocketAddr, id: Identity) -> Self {
-        let socket = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap(), id)
+    }
+
+    fn over(socket: TcpStream, id: Identity) -> Self {
         socket.set_nodelay(true).unwrap();
         socket.set_write_timeout(Some(PATIENCE)).unwrap();
         Self {
@@ -124,9 +127,10 @@ impl Wire {
         }
     }
 
-    /// Connects and says Hello over a network that may break at any byte.
+    /// Connects and says Hello over a network that may break at any byte, to a host that may not be there.
     pub fn try_join(address: SocketAddr, id: Identity, within: Duration) -> Result<Self, Missing> {
-        let mut wire = Self::silent(address, id);
+        let socket = TcpStream::connect(address).map_err(|_| Missing::Ended(None))?;
+        let mut wire = Self::over(socket, id);
         let mut bytes = PREAMBLE.to_vec();
         Frame::from(wire.id.hello()).encode(&mut bytes).unwrap();
         // Where it can't be sent, that shows in what comes back.

@@ -1035,3 +1035,74 @@ fn an_operation_that_wrote_names_no_blob_in_its_reply() {
         "nothing of it happened"
     );
 }
+
+/// Chunks that were on their way when the upload was aborted, or opened again, belong to nothing.
+#[test]
+fn data_between_an_abort_and_the_next_opened_is_ignored() {
+    let daemon = Setup::new().start();
+    let mut wire = daemon.client();
+    let text = text(200_000);
+    let digest = files::sha256(&text);
+    let transfer = wire.next_transfer();
+    send_part(&mut wire, transfer, &text, 50_000);
+    wire.send(Abort::new(transfer, Code::Cancelled, "anew"));
+    for at in [50_000, 60_000, 0] {
+        wire.send_chunk(transfer, at, &text[at as usize..at as usize + 10_000]);
+    }
+    wire.send(pixelboy_protocol::Finish {
+        transfer,
+        length: 70_000,
+        sha256: [0; 32],
+    });
+    let (offset, limit) = wire.begin_upload(transfer, Some(200_000), Some(digest));
+    assert_eq!(offset, 0);
+    wire.send_from(transfer, &text, 0, limit, 65_536);
+    wire.finish(transfer, 200_000, digest).unwrap();
+    // Behind its Finish too.
+    wire.send_chunk(transfer, 0, &text[..100]);
+    wire.call("ss", args!["text.txt", Value::Upload(transfer)]);
+    assert!(daemon.on_disk("text.txt") == text);
+}
+
+/// A client that reads nothing is read on: what it asks is done.
+#[test]
+fn a_client_that_does_not_read_is_heard_all_the_same() {
+    let daemon = Setup::new().start();
+    let mut other = daemon.client();
+    let upload = other.upload(&text(32 << 20));
+    other.call("ss", args!["huge.txt", upload]);
+    let mut deaf = daemon.client();
+    let blob = blob_of(&mut deaf, "huge.txt");
+    for _ in 0..4 {
+        let transfer = deaf.next_transfer();
+        deaf.send(OpenDownload {
+            transfer,
+            blob: blob.id,
+            offset: 0,
+            limit: 32 << 20,
+        });
+    }
+    // Everything between the two is full of chunks; requests and uploads go on.
+    let bytes = text(100_000);
+    deaf.send(OpenUpload {
+        transfer: 900,
+        length: Some(100_000),
+        sha256: None,
+        mode: OpenUpload::STORED,
+    });
+    for n in 0..200 {
+        deaf.ask("ss", args!["log.txt", format!("{n}\n")]);
+    }
+    let lines: String = (0..200).map(|n| format!("{n}\n")).collect();
+    let begun = Instant::now();
+    while !daemon.stored("log.txt").exists() || daemon.on_disk("log.txt") != lines.as_bytes() {
+        assert!(begun.elapsed() < harness::PATIENCE, "it is not read");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // Now it reads: everything is there.
+    let opened = deaf.opened(900).unwrap();
+    assert!(matches!(opened.state, OpenState::At { offset: 0, .. }));
+    deaf.send_from(900, &bytes, 0, 262_144, 65_536);
+    deaf.finish(900, 100_000, files::sha256(&bytes)).unwrap();
+    deaf.call("status", args![]);
+}
