@@ -15,14 +15,17 @@ sources = $(shell find $(1) -name '*.rs' -o -name '*.wit' -o -name Cargo.toml)
 contract := tools/wasm Cargo.toml $(call sources,wit plugin-sdk/Cargo.toml plugin-sdk/src plugin-sdk/macros)
 # Arguments of `make run` and `make bench`: make run ARGS="--display none"
 ARGS :=
+# How many of `make crash` and `make crash-kill`: make crash SEEDS=100
+SEEDS := 1000
+ROUNDS := 200
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test plugins build lint bench clean setup-build setup-test
+.PHONY: help demo run test crash crash-kill plugins build lint bench clean setup-build setup-test
 .SECONDEXPANSION:
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 demo: build plugins .build/demo-plugins/hello.wasm ## what the device can do, shown on this machine in under a minute
 	PYTHONPATH=clients/python python3 demo/demo.py
@@ -32,6 +35,14 @@ run: build plugins ## starts the daemon with config.toml; ARGS="..." for its fla
 
 test: setup-test plugins .build/demo-plugins/hello.wasm ## every test there is, Rust and Python, and the lints
 	tools/test
+
+crash: setup-test plugins ## power cuts under a working daemon; SEEDS=1000
+	cargo build -p pixelboyd -p pixelboy-crash
+	$(CARGO_TARGET_DIR)/debug/crash --seeds $(SEEDS) $(ARGS)
+
+crash-kill: setup-test plugins ## kill -9 of a working daemon and of clients; ROUNDS=200
+	cargo build -p pixelboyd -p pixelboy-cli -p pixelboy-crash
+	$(CARGO_TARGET_DIR)/debug/crash --kill --lives 10 --seeds $$((($(ROUNDS) + 9) / 10)) $(ARGS)
 
 build: setup-build ## pixelboyd and pixelboy, in target/release/
 	cargo build --release

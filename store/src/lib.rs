@@ -18,6 +18,7 @@
 // The contract.
 mod entry;
 mod error;
+mod guard;
 mod id;
 mod path;
 mod settings;
@@ -56,6 +57,7 @@ pub use error::{
     CommitError, NoSpace, NotDurable, OpenError, OutcomeUnknown, SpaceLimit, StoreError, Unwritten,
     UploadError,
 };
+pub use guard::Guard;
 pub use id::{
     ClientId, KvNamespace, OperationId, Position, Receipt, RequestDigest, Sha256, StoreId,
 };

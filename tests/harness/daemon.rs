@@ -474,10 +474,15 @@ fn program() -> PathBuf {
     built
 }
 
-/// `target/debug`, from `target/debug/deps/test`.
-pub(crate) fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().to_owned()
+/// `target/debug`, from `target/debug/deps/test` or `target/debug/program`.
+#[must_use]
+pub fn profile_folder() -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let folder = program.parent().unwrap();
+    if folder.ends_with("deps") {
+        return folder.parent().unwrap().to_owned();
+    }
+    folder.to_owned()
 }
 
 /// The project's folder.

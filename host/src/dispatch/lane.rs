@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use pixelboy_protocol::{Code, Failure};
-use pixelboy_store::Position;
+use pixelboy_store::{Guard, Position};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::capability::Services;
@@ -160,7 +160,8 @@ async fn release(
     effects: Vec<Effect>,
     services: &Arc<Services>,
 ) -> Result<(), Failure> {
-    if !services.store.is_durable(after)
+    if !Guard::Order.is_out()
+        && !services.store.is_durable(after)
         && let Err(error) = services.store.wait(after).await
     {
         for effect in &effects {

@@ -12,7 +12,7 @@ use pixelboy_protocol::{
     Code, EncodeError, Failure, OpEntry, Outcome, Value, encode_values, limits, match_arguments,
 };
 use pixelboy_store::{
-    Blob as StoredBlob, ClientId, CommitError, OperationId, OperationRecord, Position,
+    Blob as StoredBlob, ClientId, CommitError, Guard, OperationId, OperationRecord, Position,
     RequestDigest, Transaction,
 };
 use tokio::sync::{mpsc, oneshot};
@@ -636,7 +636,11 @@ impl Call<'_> {
         place: Option<Place>,
     ) -> Result<Ran, Again> {
         let services = &self.context.dispatch.services;
-        let saw = transaction.seen();
+        let saw = if Guard::Seen.is_out() {
+            Position::default()
+        } else {
+            transaction.seen()
+        };
         // Held over the commit, so that nobody's effects come between.
         let mut device = (!effects.is_empty()).then(|| services.device.committing());
         let mut written = None;
@@ -650,6 +654,7 @@ impl Call<'_> {
         let number = self.operation.number;
         let wrote = if transaction.has_writes() {
             let record = match self.context.origin {
+                Origin::Client { .. } if Guard::Record.is_out() => None,
                 Origin::Client { client, .. } => Some(OperationRecord {
                     operation: OperationId { client, number },
                     digest: RequestDigest(self.operation.digest),

@@ -15,7 +15,9 @@ use super::{apply, fault, schema};
 use crate::blob::Bytes;
 use crate::change::{FileRow, UploadRow};
 use crate::memory::{Client, Kept};
-use crate::{ClientId, MediaPath, OperationId, Position, RequestDigest, StoreError, StoreId};
+use crate::{
+    ClientId, Guard, MediaPath, OperationId, Position, RequestDigest, StoreError, StoreId,
+};
 
 /// The database.
 pub(crate) struct Tables {
@@ -565,9 +567,8 @@ fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     rows::add_row_crc(connection)?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-    connection.execute_batch(
-        "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -2048;",
-    )
+    connection.execute_batch(synced())?;
+    connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -2048;")
 }
 
 fn make(writer: &Connection) -> Result<(), TablesError> {
@@ -593,6 +594,14 @@ fn without_sync<T>(
         transaction.commit()?;
         Ok(done)
     });
-    writer.execute_batch("PRAGMA synchronous = FULL")?;
+    writer.execute_batch(synced())?;
     done
+}
+
+/// Every commit is synced.
+fn synced() -> &'static str {
+    if Guard::RecordSync.is_out() {
+        return "PRAGMA synchronous = OFF";
+    }
+    "PRAGMA synchronous = FULL"
 }

@@ -134,6 +134,19 @@ impl Disk {
         (after, damage)
     }
 
+    /// The disk when all was written back, as after a quiet while.
+    #[must_use]
+    pub fn settled(mut self) -> Self {
+        for node in self.nodes.values_mut() {
+            match &mut node.what {
+                What::File(bytes) => bytes.sync(),
+                What::Folder(names) => names.sync(),
+                What::Link(_) => {}
+            }
+        }
+        self
+    }
+
     /// The bytes of every file, by its path below the root.
     #[must_use]
     pub fn files(&self) -> BTreeMap<String, Vec<u8>> {

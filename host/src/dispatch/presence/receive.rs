@@ -119,7 +119,13 @@ impl Presence {
             Ok(Admission::AlreadyConfirmed) => already_confirmed(number),
             Ok(Admission::NumberReused) => number_reused(number),
             Ok(Admission::Run | Admission::ReplyLost) => reply_lost(number),
-            Err(error) => Failure::new(Code::StorageFailed, error.to_string()),
+            // Not "nothing was stored": it may have been.
+            Err(error) => Failure::new(
+                Code::OutcomeUnknown,
+                format!(
+                    "whether this ran before can't be told: {error}; send it again under the same number"
+                ),
+            ),
         };
         Some(Past::Refused(failure))
     }
