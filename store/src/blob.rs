@@ -100,6 +100,18 @@ impl Blob {
         Self::of(len, content, sha256, Some(crc32c), None, check)
     }
 
+    /// The bytes of a finished upload.
+    pub(crate) fn uploaded(
+        len: u64,
+        content: Content,
+        (sha256, crc32c): (Sha256, u32),
+        origin: Arc<StagedFile>,
+        check: Option<Check>,
+    ) -> Self {
+        let (sha256, crc32c) = (Some(sha256), Some(crc32c));
+        Self::of(len, content, sha256, crc32c, Some(origin), check)
+    }
+
     /// The bytes of a staged file.
     pub(crate) fn from_staged(
         len: u64,

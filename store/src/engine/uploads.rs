@@ -10,7 +10,8 @@ use std::sync::Arc;
 use sha2::Digest;
 
 use super::Engine;
-use crate::blob::{Blob, Content};
+use super::checked::READ_BYTES;
+use crate::blob::{Blob, Check, Content};
 use crate::change::{Change, UploadRow};
 use crate::disk::Place;
 use crate::memory::{Live, Memory, Slot, Stage, UploadName};
@@ -81,7 +82,7 @@ impl Engine {
 
     /// See [`crate::Store::upload`].
     pub(crate) fn upload(&self, client: ClientId, number: u64) -> Result<Blob, UploadError> {
-        let (part, length, sha256, crc32c) = {
+        let (part, length, sha256, crc32c, is_old) = {
             let memory = self.memory();
             let slot = memory
                 .uploads
@@ -92,7 +93,7 @@ impl Engine {
                     length,
                     sha256,
                     crc32c,
-                } => (slot.part.clone(), length, sha256, crc32c),
+                } => (slot.part.clone(), length, sha256, crc32c, slot.is_old),
                 Stage::Consumed { by, .. } => return Err(UploadError::Consumed { number, by }),
                 Stage::Busy | Stage::Resting(_) => return Err(UploadError::NotReady { number }),
             }
@@ -108,12 +109,14 @@ impl Engine {
             on_disk: length,
             tail: Vec::new(),
         };
-        Ok(Blob::from_staged(
+        // Smaller ones were compared at the start.
+        let check = (is_old && length > READ_BYTES).then(|| Check::new(crc32c, |_| {}));
+        Ok(Blob::uploaded(
             length,
             content,
-            Some(sha256),
-            Some(crc32c),
-            Some(Arc::new(staged)),
+            (sha256, crc32c),
+            Arc::new(staged),
+            check,
         ))
     }
 
@@ -161,6 +164,7 @@ impl Engine {
                 durable: 0,
                 runs: Vec::new(),
                 moved_ms,
+                is_old: false,
                 stage: Stage::Resting(None),
             },
         );
@@ -298,6 +302,7 @@ impl Engine {
             )
             .map_err(refused)?;
         if let (Some((sha256, crc32c)), Some(slot)) = (done, memory.uploads.get_mut(&name)) {
+            slot.is_old = false;
             slot.stage = Stage::Complete {
                 length: live.written,
                 sha256,

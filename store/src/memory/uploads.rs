@@ -60,6 +60,8 @@ pub(crate) struct Slot {
     pub(crate) runs: Vec<(u64, u32)>,
     /// The store's uptime when it was last moved.
     pub(crate) moved_ms: u64,
+    /// It was finished by an earlier run, so that its bytes are what the disk gives, not what came.
+    pub(crate) is_old: bool,
     pub(crate) stage: Stage,
 }
 
@@ -84,6 +86,7 @@ impl Slot {
             durable: row.durable,
             runs: row.runs.clone(),
             moved_ms: row.moved_ms,
+            is_old: true,
             stage,
         }
     }

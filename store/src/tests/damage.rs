@@ -232,6 +232,31 @@ fn a_large_file_is_told_from_a_changed_one_by_its_time() {
 }
 
 #[test]
+fn a_large_upload_that_changed_after_it_was_finished_is_not_stored_after_a_restart() {
+    let folder = Folder::quick();
+    let store = folder.open();
+    let size = (crate::engine::READ_BYTES + 10) as usize;
+    drop(uploaded(&store, 1, &noise(3, size)));
+    store.close().unwrap();
+    drop(store);
+    let store = folder.open();
+    let stage = |store: &SqliteStore| {
+        let upload = store.upload(client(1), 1).unwrap();
+        let mut t = store.begin();
+        t.put(&path("long.wav"), &upload, "audio", vec![])
+            .map(|()| t)
+    };
+    drop(stage(&store).unwrap());
+    let part = fs::read_dir(folder.data("staging"))
+        .unwrap()
+        .next()
+        .unwrap();
+    flip(&part.unwrap().path(), size / 2);
+    let refused = stage(&store).unwrap_err().to_string();
+    assert!(refused.contains("not what was stored"), "{refused}");
+}
+
+#[test]
 fn commits_that_are_gone_from_the_record_are_missed() {
     let folder = filled(false);
     // SQLite takes this for the end of the write-ahead log.

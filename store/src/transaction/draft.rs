@@ -90,6 +90,8 @@ impl DraftFile {
         properties: Vec<(String, String)>,
     ) -> Result<Self, StoreError> {
         let read = |source| StoreError::of_io("read bytes to store", source);
+        // What is adopted is not read; what an earlier run left must be what came.
+        blob.check().map_err(read)?;
         let (content, sha256) = match transaction.claim(blob) {
             Some(claim) => (
                 DraftContent::Staged {
