@@ -18,8 +18,8 @@ use harness::{Daemon, PATIENCE, Setup, Wire, args, field, media, panel, text_fie
 use pixelboy_protocol::{Code, Outcome, Value};
 use pulse::{PulseAudio, Recording};
 
-/// A change is promised to be kept within this time.
-const KEPT: Duration = Duration::from_secs(1);
+/// A change is promised to be kept within a second; a busy machine gets another one.
+const KEPT: Duration = Duration::from_secs(2);
 
 fn status(wire: &mut Wire, what: &str) -> Value {
     field(&wire.call_one("status", args![]), what).clone()
@@ -189,8 +189,8 @@ fn music_goes_on_where_it_was_and_paused_music_stays_where_it_is() {
     assert_eq!(status(&mut wire, "volume"), Value::Float(0.25));
 
     for (way, off) in WAYS {
-        let paused = wire.call_one("pm", args![]);
-        let at = position_ms(&paused);
+        wire.call("pm", args![]);
+        let at = position_ms(&status(&mut wire, "playing"));
         off(&mut daemon);
         // Twice: what was brought back once comes back again.
         for _ in 0..2 {
@@ -199,7 +199,7 @@ fn music_goes_on_where_it_was_and_paused_music_stays_where_it_is() {
             let playing = status(&mut wire, "playing");
             assert_eq!(field(&playing, "paused"), &Value::Bool(true), "{way}");
             assert!(
-                (at - 50..at + 250).contains(&position_ms(&playing)),
+                (at - 50..=at + 50).contains(&position_ms(&playing)),
                 "paused at {at}, after {way} {playing:?}"
             );
             off(&mut daemon);
@@ -274,7 +274,7 @@ fn a_missing_speaker_erases_nothing_and_the_music_begins_when_there_is_one() {
         });
         assert_eq!(text_field(&playing, "path"), "song.wav", "{way}");
         let at = position_ms(&playing);
-        assert!((1_000..5_000).contains(&at), "after {way}: {playing:?}");
+        assert!((500..20_000).contains(&at), "after {way}: {playing:?}");
         // It can be paused all the same, and does not begin by being resumed.
         wire.call("pm", args![]);
         assert_eq!(wire.call_failing("um", args![true]).code, Code::NoDevice);
@@ -292,7 +292,7 @@ fn a_missing_speaker_erases_nothing_and_the_music_begins_when_there_is_one() {
         playing.get("waiting").is_none().then_some(playing)
     });
     assert!(
-        (1_000..9_000).contains(&position_ms(&playing)),
+        (500..40_000).contains(&position_ms(&playing)),
         "{playing:?}"
     );
     wire.call("stop", args![]);
@@ -350,7 +350,9 @@ fn what_went_meanwhile_stays_off_and_what_was_replaced_begins_anew() {
     wire.call("ri", args!["logo.png"]);
     wire.call("rm", args!["song.wav", true]);
     std::thread::sleep(Duration::from_millis(1_500));
-    // Another picture, and a piece that ends before the other one stood.
+    wire.call("pm", args![]);
+    assert!(position_ms(&status(&mut wire, "playing")) > 0);
+    // Another picture, and another piece: where the old one stood means nothing there.
     wire.call("si", args![media("sprite.png"), "logo.png"]);
     store_tone(&mut wire, "song.wav", 30.0);
     daemon.stop();
@@ -364,7 +366,8 @@ fn what_went_meanwhile_stays_off_and_what_was_replaced_begins_anew() {
     assert!(times >= 1 && panel::difference(&now, &panel::plain(64, 64, [0; 3])) > 0);
     let playing = status(&mut wire, "playing");
     assert_eq!(text_field(&playing, "path"), "song.wav");
-    assert!(position_ms(&playing) < 1_200, "{playing:?}");
+    assert_eq!(position_ms(&playing), 0, "{playing:?}");
+    assert_eq!(field(&playing, "paused"), &Value::Bool(true));
 
     for name in ["logo.png", "song.wav"] {
         wire.call("del", args![name]);
@@ -440,8 +443,13 @@ fn an_sd_card_is_written_to_once_for_a_change_and_not_in_between() {
         ("clear", args![]),
     ] {
         wire.call(op, args);
+        let mut count = 0;
+        until("the change is written", || {
+            count += writes.since(&mut wire);
+            (count > 0).then_some(())
+        });
         settle();
-        assert_eq!(writes.since(&mut wire), 1, "{op}");
+        assert_eq!(count + writes.since(&mut wire), 1, "{op}");
     }
     for step in 0..20 {
         wire.call("sv", args![f64::from(step) / 20.0]);
@@ -491,17 +499,17 @@ fn the_position_in_playing_music_is_written_every_thirty_seconds() {
     store_tone(&mut wire, "song.wav", 120.0);
     wire.call("rm", args!["song.wav", true]);
     let mut writes = Writes::begin(&mut wire);
-    std::thread::sleep(Duration::from_secs(27));
+    std::thread::sleep(Duration::from_secs(25));
     assert_eq!(writes.since(&mut wire), 0, "too early");
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(7));
     assert_eq!(writes.since(&mut wire), 1);
     daemon.kill();
     daemon.boot();
     let playing = status(&mut daemon.client(), "playing");
     let at = position_ms(&playing);
     assert!(
-        (28_000..40_000).contains(&at),
-        "it is at {at} after a crash at 32 s"
+        (28_000..50_000).contains(&at),
+        "it is at {at} after a crash at 34 s"
     );
 }
 
