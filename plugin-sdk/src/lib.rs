@@ -28,6 +28,41 @@
 //! nothing to lock; what must outlive a call belongs in [`kv`] or [`store`], since statics may be lost between any two
 //! calls. A handle such as [`Data`] is good during the call it was got in.
 //!
+//! A plugin can act by itself too: when a timer fires, when a client answers that it called, when it is told of an event.
+//! Those handlers run in a transaction like any other.
+//!
+//! ```standalone_crate
+//! use std::time::Duration;
+//!
+//! use pixelboy_plugin::prelude::*;
+//! use pixelboy_plugin::{client, display, log, timer};
+//!
+//! /// Reminds everybody.
+//! #[plugin]
+//! impl Reminder {
+//!     /// Sets the reminder; it outlives a restart.
+//!     #[op]
+//!     fn remind(after_s: u32, text: String) -> Result<()> {
+//!         timer::set_durable("reminder", Duration::from_secs(after_s.into()), text)
+//!     }
+//!
+//!     #[timer]
+//!     fn due(_id: String, text: Vec<u8>) -> Result<()> {
+//!         let text = String::from_utf8(text)?;
+//!         for session in client::sessions() {
+//!             client::push(session, "reminder", vec![text.as_str().into()])?;
+//!         }
+//!         display::draw(1, 1, &[255, 0, 0, 255])
+//!     }
+//!
+//!     #[event("screen-lost")]
+//!     fn covered(details: Map) -> Result<()> {
+//!         log::info(&format!("covered by {:?}", details.get("to")));
+//!         Ok(())
+//!     }
+//! }
+//! ```
+//!
 //! A plugin can use only what `config.toml` grants it (`allow = ["store", "display"]`); [`log`](mod@log) needs no grant.
 //! There is no WASI here: no clock but [`Call::now_ms`], no files but [`store`], no threads.
 
