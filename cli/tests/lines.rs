@@ -767,3 +767,49 @@ async fn a_state_file_keeps_the_client_known() {
     }
     assert!(ids[0] == ids[1]);
 }
+
+#[tokio::test]
+async fn a_killed_line_is_told_of_by_the_next_that_does_something() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let state = state.to_str().unwrap();
+    let host = Host::new().await;
+    let line = ["--state", state, "del", "x"];
+    let mut killed = begin(&host.address, &line);
+    let (mut device, first) = host.welcome().await;
+    assert_eq!(device.request().await.number, 1);
+    killed.kill().await.unwrap();
+    drop(device);
+
+    let ping = ["--state", state, "ping"];
+    let (ended, ()) = tokio::join!(run(&host.address, &ping), async {
+        let (device, hello) = host.welcome().await;
+        assert!(hello.client != first.client);
+        device.goodbye().await;
+    });
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+
+    let (ended, ()) = tokio::join!(run(&host.address, &line), async {
+        let (mut device, hello) = host.welcome().await;
+        assert!(hello.client == first.client && hello.lowest_unconfirmed == 1);
+        for number in [1, 2] {
+            assert_eq!(device.request().await.number, number);
+            device
+                .send(Reply {
+                    number,
+                    stored: Some(number),
+                    recorded: number == 1,
+                    outcome: Outcome::Done(vec![map(&[("path", "x".into())])]),
+                })
+                .await;
+        }
+        device.expect(Kind::Confirm).await;
+        assert_eq!(device.request().await.op, "cc");
+        device.close(Code::Closed, "as asked").await;
+    });
+    assert_eq!(ended.out, "removed x, on disk at position 2\n");
+    assert_eq!(
+        ended.err,
+        "pixelboy: del of an earlier line: removed x, on disk at position 1 (done before)\n"
+    );
+}

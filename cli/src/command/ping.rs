@@ -30,6 +30,8 @@ impl Ping {
         let timeout = settings.timeout.unwrap_or(TIMEOUT);
         let settings = Settings {
             timeout: Some(timeout),
+            // It is nobody in particular: what an earlier line sent is for the next one that does something.
+            state: None,
             ..settings.clone()
         };
         let mut left = self.retry;
