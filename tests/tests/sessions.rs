@@ -386,3 +386,60 @@ fn a_hello_that_is_refused_fences_nobody() {
     inside.call("status", args![]);
     assert_eq!(daemon.on_disk("log.txt"), b"one\n");
 }
+
+/// Whoever takes nothing and closes nothing is let go all the same, with all that waits for it.
+#[test]
+fn connections_of_clients_who_never_read_and_never_close_are_let_go() {
+    let daemon = Setup::new().host("session_grace_s = 0.1").start();
+    let mut wire = daemon.client();
+    let upload = wire.upload(&vec![b'x'; 32 << 20]);
+    wire.call("ss", args!["huge.txt", upload]);
+    wire.send(Goodbye {});
+    wire.closed_with(Code::Closed);
+    let before = process::open_files(daemon.pid());
+    let mut deaf: Vec<Wire> = (0..8).map(|_| daemon.client()).collect();
+    for wire in &mut deaf {
+        let got = wire.call("get", args!["huge.txt"]);
+        let Value::Blob(blob) = got[0] else {
+            panic!("{got:?}")
+        };
+        let transfer = wire.next_transfer();
+        wire.send(pixelboy_protocol::OpenDownload {
+            transfer,
+            blob: blob.id,
+            offset: 0,
+            limit: 32 << 20,
+        });
+    }
+    // Until what is between the two is full: then the host has nothing to do.
+    let begun = Instant::now();
+    loop {
+        let used = process::cpu_time(daemon.pid());
+        std::thread::sleep(Duration::from_millis(300));
+        if process::cpu_time(daemon.pid()) == used {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "it is never full");
+    }
+    // Half of them are fenced, half break the protocol.
+    for (n, wire) in deaf.iter_mut().enumerate() {
+        if n % 2 == 0 {
+            let mut newer = daemon.client_again(&wire.id);
+            newer.send(Goodbye {});
+            newer.closed_with(Code::Closed);
+        } else {
+            wire.send_raw(&[0, 0, 0, 0, 0x3F]);
+        }
+    }
+    let begun = Instant::now();
+    // Those who broke the protocol are known with one reply, whose bytes are held open.
+    while process::open_files(daemon.pid()) > before + 4 {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{before} files were open before, {} are now",
+            process::open_files(daemon.pid())
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(deaf);
+}

@@ -26,6 +26,8 @@ pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     /// Something could not be sent at once.
     blocked: Notify,
+    /// The last frame is queued.
+    ended: Notify,
     /// The place for a chunk is free.
     room: Notify,
 }
@@ -74,6 +76,7 @@ impl Outbox {
             wire,
             queue: Mutex::default(),
             blocked: Notify::new(),
+            ended: Notify::new(),
             room: Notify::new(),
         }
     }
@@ -128,6 +131,7 @@ impl Outbox {
     /// What is queued goes out, then the connection closes.
     pub(crate) fn end(&self) {
         self.queue().ending = true;
+        self.ended.notify_one();
         self.flush();
         self.blocked.notify_one();
         self.room.notify_waiters();
@@ -220,6 +224,11 @@ impl Outbox {
                 }
             }
         }
+    }
+
+    /// Waits until nothing more is taken; for one who waits.
+    pub(crate) async fn ended(&self) {
+        self.ended.notified().await;
     }
 
     /// Waits until something could not be sent, or the connection is to close.

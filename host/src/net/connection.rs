@@ -163,14 +163,24 @@ async fn attend(
     }
 }
 
-/// Sends what could not be sent at once; ends with the connection.
+/// Sends what could not be sent at once; ends with the connection, also where the client does not take its last bytes.
 async fn pump(outbox: &Outbox, writer: &OwnedWriteHalf) {
-    loop {
-        outbox.blocked().await;
-        drain(outbox, writer).await;
-        if outbox.is_over() {
-            return;
+    let sending = async {
+        loop {
+            outbox.blocked().await;
+            drain(outbox, writer).await;
+            if outbox.is_over() {
+                return;
+            }
         }
+    };
+    let too_late = async {
+        outbox.ended().await;
+        tokio::time::sleep(LAST_BYTES_LIMIT).await;
+    };
+    tokio::select! {
+        () = sending => {}
+        () = too_late => {}
     }
 }
 
