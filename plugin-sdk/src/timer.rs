@@ -12,7 +12,8 @@ pub fn set(id: &str, after: Duration, payload: impl AsRef<[u8]>) -> Result<()> {
 }
 
 /// The same, surviving a restart: it fires late rather than never, and its firing and what the handler stages, setting
-/// it again too, commit together.
+/// it again too, commit together. Each setting is written to the disk: for a clock that ticks every second use [`set`], and
+/// begin at the event `started`.
 pub fn set_durable(id: &str, after: Duration, payload: impl AsRef<[u8]>) -> Result<()> {
     arm(id, after, payload.as_ref(), true)
 }

@@ -14,6 +14,7 @@ mod pulse;
 
 use std::time::{Duration, Instant};
 
+use faultfs::{Disk, FaultFs};
 use harness::{Daemon, PATIENCE, Setup, Wire, args, field, media, panel, text_field, wav};
 use pixelboy_protocol::{Code, Outcome, Value};
 use pulse::{PulseAudio, Recording};
@@ -380,6 +381,69 @@ fn what_went_meanwhile_stays_off_and_what_was_replaced_begins_anew() {
         assert_eq!(status(&mut wire, "playing"), Value::Null, "{way}");
     }
     daemon.assert_no_stack_trace();
+}
+
+/// A disk that forgets what was not synced: what is kept within a second is synced within it, and timers with their commit.
+#[test]
+fn what_was_on_outlives_a_power_cut() {
+    let fs = FaultFs::mount(Disk::new(), 1).unwrap();
+    let on = |setup: Setup, fs: &FaultFs| {
+        let data = fs.path().join("data");
+        setup.host(&format!("data = {:?}", data.display().to_string()))
+    };
+    let mut daemon = Setup::new().panel(64, 64).actor().start();
+    daemon.stop();
+    let full = daemon.setup().clone();
+    // The folder is made by a first start, which need not wait for the plugins to be compiled.
+    daemon.set_up_anew(|_| on(Setup::bare(), &fs));
+    daemon.boot();
+    daemon.stop();
+    let compiled = fs.path().join("data/cache");
+    for file in std::fs::read_dir(daemon.path("data/cache"))
+        .unwrap()
+        .flatten()
+    {
+        if file.file_type().unwrap().is_file() {
+            std::fs::copy(file.path(), compiled.join(file.file_name())).unwrap();
+        }
+    }
+    daemon.set_up_anew(|_| on(full, &fs));
+    daemon.boot();
+    let mut wire = daemon.client();
+    store_tone(&mut wire, "song.wav", 60.0);
+    wire.call("rm", args!["song.wav", true]);
+    wire.call("pm", args![]);
+    wire.call("sv", args![0.5]);
+    wire.call("draw", args![200, 200, 9, 8, 7]);
+    let at = position_ms(&status(&mut wire, "playing"));
+    wire.call("set_timer", args!["alarm", 1_000, "note", true]);
+    std::thread::sleep(KEPT);
+    fs.cut();
+    daemon.kill();
+    let (disk, damage) = fs.unmount().after_cut(7);
+    println!("{damage:?}");
+    let fs = FaultFs::mount(disk, 2).unwrap();
+    daemon.set_up_anew(|setup| on(setup, &fs));
+    boot_dark(&mut daemon);
+    let shown = panel::now(&daemon.panel());
+    assert_eq!(
+        panel::difference(&shown, &panel::plain(64, 64, [9, 8, 7])),
+        0
+    );
+    let mut wire = daemon.client();
+    assert_eq!(status(&mut wire, "volume"), Value::Float(0.5));
+    let playing = status(&mut wire, "playing");
+    assert_eq!(field(&playing, "paused"), &Value::Bool(true));
+    assert!(
+        (at - 50..=at + 50).contains(&position_ms(&playing)),
+        "paused at {at}, it stands at {playing:?}"
+    );
+    until("the timer fires", || {
+        let notes = std::fs::read_to_string(fs.path().join("data/media/happened.txt"));
+        let fired = notes.is_ok_and(|notes| notes.contains("fired alarm note"));
+        fired.then_some(())
+    });
+    daemon.stop();
 }
 
 /// An operation that writes takes its state with it.
