@@ -18,7 +18,7 @@ use crate::disk::{Disk, HoldError, Place};
 use crate::log;
 use crate::memory::{BodySource, Memory, Slot, Space, Stage, UploadName};
 use crate::plain::{Dirty, Plain};
-use crate::sqlite::{Loaded, Tables, TablesError, salvage};
+use crate::sqlite::{Loaded, Tables, TablesError, remove_record, salvage};
 use crate::view::FileState;
 use crate::wait::Stir;
 use crate::{MediaPath, OpenError, Position, Settings, StoreError, StoreId};
@@ -278,6 +278,8 @@ impl Engine {
 
     /// Brings the folder to where the record says that it is, and makes sure that all of it is on disk.
     fn recover(&self, gaps: bool) -> Result<(), StoreError> {
+        // Of a record that was damaged, and is not any more; what is left there does no harm.
+        let _ = remove_record(&self.disk.view_path());
         let suspects = self.settle()?;
         self.clear_staging()
             .map_err(io("clear the staging folder"))?;

@@ -75,14 +75,11 @@ fn a_damaged_log_is_served_as_far_as_it_is_intact_and_nothing_is_written() {
     append(&store, "a", b"x");
     append(&store, "b", b"y");
     drop(store);
-    let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
-    tables
-        .execute(
-            "UPDATE log SET body = CAST(body || x'00' AS BLOB) WHERE position = 1",
-            [],
-        )
-        .unwrap();
-    drop(tables);
+    let damage = |sql: &str| {
+        let tables = rusqlite::Connection::open(folder.data("record.sqlite")).unwrap();
+        tables.execute(sql, []).unwrap();
+    };
+    damage("UPDATE log SET body = CAST(body || x'00' AS BLOB) WHERE position = 1");
     let store = folder.open();
     assert_eq!(read(&store, "a"), None);
     assert_eq!(read(&store, "b").unwrap(), b"y");
@@ -91,6 +88,14 @@ fn a_damaged_log_is_served_as_far_as_it_is_intact_and_nothing_is_written() {
         Err(crate::CommitError::ReadOnly)
     ));
     assert!(store.tend(std::time::Duration::from_secs(100)).is_ok());
+    assert!(folder.data("record.view.sqlite").exists());
+    drop(store);
+    // Restored from a copy, say.
+    damage("UPDATE log SET body = substr(body, 1, length(body) - 1) WHERE position = 1");
+    let store = folder.open();
+    assert_eq!(read(&store, "a").unwrap(), b"x");
+    append(&store, "a", b"!");
+    assert!(!folder.data("record.view.sqlite").exists());
 }
 
 #[test]
