@@ -28,6 +28,7 @@ use wasmtime::StoreLimits;
 use wasmtime::component::ResourceTable;
 
 use self::device::Device;
+use self::log::pace::Pace;
 use self::work::Work;
 
 /// What all guests share: the stations that reads go to.
@@ -56,6 +57,8 @@ pub(crate) struct Identity {
     pub(crate) name: Arc<str>,
     /// `[plugins.NAME.settings]`.
     pub(crate) settings: toml::Table,
+    /// How fast it may write to the log.
+    pub(crate) pace: Pace,
 }
 
 /// The host's side of one guest instance: what it can reach, and what its running operation has staged.

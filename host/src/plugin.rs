@@ -8,6 +8,7 @@ pub(crate) mod compile;
 pub(crate) mod contract;
 pub(crate) mod engine;
 pub(crate) mod grants;
+pub(crate) mod health;
 pub(crate) mod instance;
 pub(crate) mod link;
 pub(crate) mod loader;

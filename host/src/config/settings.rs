@@ -122,6 +122,8 @@ pub(crate) struct Limits {
     pub(crate) cpu_ms: u64,
     /// Milliseconds for one operation by the clock, waiting in host functions included.
     pub(crate) wall_ms: u64,
+    /// Operations of different clients that may wait for their turn; more are answered `busy`.
+    pub(crate) queue: u32,
 }
 
 impl Default for Limits {
@@ -130,6 +132,7 @@ impl Default for Limits {
             memory_mib: 32,
             cpu_ms: 1000,
             wall_ms: 30_000,
+            queue: 64,
         }
     }
 }

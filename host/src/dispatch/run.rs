@@ -101,7 +101,10 @@ pub(crate) async fn run_own(
         let Some(serving) = serving else {
             return Err(NotRun::Gone);
         };
-        let mut turn = serving.seat.turn().await;
+        // Timers, answers and events are bounded where they come from.
+        let Ok(mut turn) = serving.seat.turn(usize::MAX).await else {
+            return Err(NotRun::Failed);
+        };
         if dispatch.board.edition() != edition {
             continue;
         }
@@ -168,7 +171,15 @@ async fn in_turn(context: &Context, mut operation: Operation) -> Ran {
             let failure = format!("{} is the host's own", operation.op);
             return Ran::failed(Failure::new(Code::Unsupported, failure));
         };
-        let mut turn = serving.seat.turn().await;
+        let mut turn = match serving.seat.turn(serving.version.queue_limit()).await {
+            Ok(turn) => turn,
+            Err(full) => {
+                let plugin = &*serving.seat.name;
+                let why =
+                    format!("the plugin {plugin} is busy: {full}; nothing happened, try later");
+                return Ran::failed(Failure::new(Code::Busy, why));
+            }
+        };
         // The version is chosen now: while this waited, the plugin may have been swapped.
         if board.edition() != edition {
             drop(turn);

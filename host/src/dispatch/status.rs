@@ -1,9 +1,13 @@
 //! What `status` tells.
 
+use std::time::Instant;
+
 use pixelboy_protocol::Value;
 
 use super::Dispatch;
 use super::session::Session;
+use crate::plugin::health::Out;
+use crate::plugin::version::Version;
 
 /// The device as it is now, as a map that grows by keys.
 pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
@@ -86,11 +90,21 @@ fn plugins(dispatch: &Dispatch) -> Value {
             ("version", serving.version.manifest.version.clone().into()),
             ("calls", Value::Int(calls as i64)),
             ("failures", Value::Int(failures as i64)),
+            ("state", state(&serving.version).into()),
         ]);
         plugins.push((serving.seat.name.to_string(), about));
     }
     plugins.sort_by(|a, b| a.0.cmp(&b.0));
     Value::Map(plugins)
+}
+
+/// Whether calls are let through.
+fn state(version: &Version) -> &'static str {
+    match version.health.out(Instant::now()) {
+        None => "running",
+        Some(Out::Rests(_)) => "resting",
+        Some(Out::Quarantined) => "quarantined",
+    }
 }
 
 fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {

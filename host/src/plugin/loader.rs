@@ -224,7 +224,7 @@ impl Loader {
         let hopeless = |name: &String| {
             self.serving
                 .get(name)
-                .is_some_and(|now| now.version.is_hopeless())
+                .is_some_and(|now| now.version.health.is_hopeless())
         };
         let names: Vec<String> = self
             .before

@@ -3,7 +3,7 @@
 //! Not here: what follows an operation (`dispatch`).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::instance::{Fault, Instance};
 use super::version::Version;
@@ -12,8 +12,23 @@ use super::version::Version;
 pub(crate) struct Seat {
     pub(crate) name: Arc<str>,
     taken: tokio::sync::Mutex<Option<Sitting>>,
+    waiting: AtomicUsize,
     calls: AtomicU64,
     failures: AtomicU64,
+}
+
+/// Too many wait already: so many.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} operations of others wait for it already")]
+pub(crate) struct QueueFull(usize);
+
+/// Counts one who waits, for as long as it waits.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The guest that served last, and of which version it is.
@@ -34,17 +49,27 @@ impl Seat {
         Self {
             name,
             taken: tokio::sync::Mutex::new(None),
+            waiting: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         }
     }
 
-    /// Waits for all operations before this one.
-    pub(crate) async fn turn(&self) -> Turn<'_> {
-        Turn {
-            seat: self,
-            guard: self.taken.lock().await,
-        }
+    /// Waits for all operations before this one, unless `most` wait already.
+    pub(crate) async fn turn(&self, most: usize) -> Result<Turn<'_>, QueueFull> {
+        // Fails too where somebody waits, so nobody is passed.
+        let guard = match self.taken.try_lock() {
+            Ok(guard) => guard,
+            Err(_) => {
+                let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+                let _waiting = Waiting(&self.waiting);
+                if before >= most {
+                    return Err(QueueFull(before));
+                }
+                self.taken.lock().await
+            }
+        };
+        Ok(Turn { seat: self, guard })
     }
 
     /// Operations run, and how many of them trapped or ran out of time.

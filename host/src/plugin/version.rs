@@ -1,8 +1,9 @@
 //! One loaded version of a plugin: linked code, manifest, limits.
 //! Invariant: exists only when it linked, answered `describe` and its manifest was accepted.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -11,10 +12,12 @@ use super::compile::CompileError;
 use super::contract::PluginPre;
 use super::engine::Engine;
 use super::grants::{Grants, UnknownGrant};
+use super::health::Health;
 use super::instance::{Fault, Instance};
 use super::link::{self, LinkError};
 use super::manifest::{BadManifest, Manifest};
 use crate::capability::errand::EVENTS;
+use crate::capability::log::pace::Pace;
 use crate::capability::{Guest, Identity, Services};
 use crate::config::{Limits, PluginSettings};
 
@@ -33,16 +36,10 @@ pub(crate) struct Version {
     limits: Limits,
     /// Made before the swap, so that the first call need not.
     spare: Mutex<Option<Instance>>,
-    /// An operation of it was done.
-    proven: AtomicBool,
-    /// Crashes before that.
-    crashes: AtomicU32,
+    pub(crate) health: Health,
     /// Tells the loader that this version is of no use.
     trouble: Arc<Notify>,
 }
-
-/// Crashes of a version that has done nothing yet, after which the one before it serves again.
-const HOPELESS_CRASHES: u32 = 3;
 
 /// Why a file does not become a version.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +92,7 @@ impl Version {
         let identity = Arc::new(Identity {
             name: name.into(),
             settings: settings.settings.clone(),
+            pace: Pace::default(),
         });
         let limits = settings.limits.clone();
         let new = || Instance::new(engine, &pre, identity.clone(), services.clone(), &limits);
@@ -117,8 +115,7 @@ impl Version {
             services: services.clone(),
             limits,
             spare,
-            proven: AtomicBool::new(false),
-            crashes: AtomicU32::new(0),
+            health: Health::default(),
             trouble: trouble.clone(),
         })
     }
@@ -172,23 +169,27 @@ impl Version {
         may && self.manifest.events.contains(&kind)
     }
 
-    /// An operation was done.
-    pub(crate) fn prove(&self) {
-        self.proven.store(true, Ordering::Relaxed);
-    }
-
     /// An operation crashed.
     pub(crate) fn note_crash(&self) {
-        self.crashes.fetch_add(1, Ordering::Relaxed);
-        if self.is_hopeless() {
+        let now = Instant::now();
+        self.health.crashed(now);
+        if let Some(out) = self.health.out(now) {
+            let (plugin, crashes) = (&*self.identity.name, self.health.crashes());
+            tracing::warn!(
+                plugin,
+                crashes,
+                ?out,
+                "a plugin that crashes again and again gets no calls for now"
+            );
+        }
+        if self.health.is_hopeless() {
             self.trouble.notify_one();
         }
     }
 
-    /// It crashed again and again and never did anything.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        !self.proven.load(Ordering::Relaxed)
-            && self.crashes.load(Ordering::Relaxed) >= HOPELESS_CRASHES
+    /// Operations of different clients that may wait for it.
+    pub(crate) fn queue_limit(&self) -> usize {
+        self.limits.queue as usize
     }
 
     /// The engine it runs on.

@@ -1,7 +1,7 @@
 //! A guest for the end-to-end tests: slow, changeable, and wrong on demand.
 
 use pixelboy_plugin::prelude::*;
-use pixelboy_plugin::store;
+use pixelboy_plugin::{log, store};
 
 /// Slow, changeable, and wrong on demand.
 #[plugin]
@@ -59,6 +59,15 @@ impl Lab {
     fn refused_note(path: String, text: Data) -> Result<()> {
         store::append(&path, &text)?;
         Err(Failure::failed("refused as asked"))
+    }
+
+    /// Writes lines to the log.
+    #[op]
+    fn chatter(lines: i64) -> Result<()> {
+        for line in 0..lines {
+            log::info(&format!("line {line}"));
+        }
+        Ok(())
     }
 
     /// Adds a text to a file, then crashes.

@@ -4,7 +4,7 @@
 
 use std::pin::{Pin, pin};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Code, Failure, OpEntry, Value, match_arguments};
 use pixelboy_store::{Blob as StoredBlob, ClientId, Transaction};
@@ -19,6 +19,7 @@ use crate::capability::work::Work;
 use crate::dispatch::board::Serving;
 use crate::dispatch::operation::Operation;
 use crate::plugin::contract::pixelboy::plugin::types;
+use crate::plugin::health::Out;
 use crate::plugin::instance::Fault;
 use crate::plugin::seat::Turn;
 use crate::plugin::values;
@@ -94,6 +95,9 @@ impl Call<'_> {
 
     async fn once(&self, turn: &mut Turn<'_>, args: Vec<Value>) -> Result<Ran, Again> {
         let version = &self.serving.version;
+        if let Some(out) = version.health.out(Instant::now()) {
+            return Err(self.out_of_service(out).into());
+        }
         let place = if version.has_effects() {
             self.serving.lane.place().await
         } else {
@@ -187,6 +191,27 @@ impl Call<'_> {
         Failure::new(
             code,
             format!("the plugin {plugin} failed: {fault}; nothing happened"),
+        )
+    }
+
+    fn out_of_service(&self, out: Out) -> Failure {
+        let plugin = &*self.serving.seat.name;
+        let crashes = self.serving.version.health.crashes();
+        let (what, then) = match out {
+            Out::Rests(left) => (
+                format!("rests for {:.1} s", left.as_secs_f64()),
+                "try again then",
+            ),
+            Out::Quarantined => (
+                "is in quarantine".to_owned(),
+                "it serves again when its file or its table in config.toml changes, or the host starts anew",
+            ),
+        };
+        Failure::new(
+            Code::PluginUnavailable,
+            format!(
+                "the plugin {plugin} crashed {crashes} times in a row and {what}; nothing happened, {then}"
+            ),
         )
     }
 

@@ -255,7 +255,7 @@ impl Call<'_> {
             }
             None
         };
-        self.serving.version.prove();
+        self.serving.version.health.done();
         let mut after = wrote.unwrap_or(saw).max(saw);
         if self.serving.version.sees_device() {
             let seen = match &device {
