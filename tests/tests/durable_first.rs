@@ -299,3 +299,33 @@ fn after_a_failed_sync_nothing_is_claimed_and_writes_wait_for_a_restart() {
     done(&wire.exchange(requests[0].clone()));
     assert_eq!(daemon.on_disk("log.txt"), b"first\nunknown\n");
 }
+
+/// The host answered, and died; what it answered left no record. The client has the reply all the same, and may say so.
+#[test]
+fn what_was_answered_before_a_crash_can_be_confirmed_after_it() {
+    let mut daemon = slow(Setup::new());
+    let mut wire = daemon.client();
+    let first = wire.request("ss", args!["log.txt", "once\n"]);
+    let before = daemon.slow_syncs();
+    wire.send(first.clone());
+    daemon.wait_for_slow_sync(before);
+    // It passes the one that waits for the disk.
+    wire.call("srto", args![60]);
+    daemon.kill();
+    daemon.syncs(Syncs::Usual);
+    daemon.boot();
+    let mut wire = daemon.client_again(&wire.id);
+    assert_eq!(wire.id.lowest_unconfirmed, 1);
+    done(&wire.exchange(first));
+    wire.confirm(2);
+    wire.call("ss", args!["log.txt", "on\n"]);
+    assert_eq!(daemon.on_disk("log.txt"), b"first\nonce\non\n");
+    // Who has no past with this run of the host may not confirm what it never asked.
+    let mut other = daemon.client();
+    other.call("srto", args![60]);
+    other.send(pixelboy_protocol::Confirm {
+        through: 2,
+        also: vec![],
+    });
+    other.closed_with(Code::BadNumber);
+}

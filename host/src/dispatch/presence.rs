@@ -59,6 +59,8 @@ pub(crate) struct Presence {
     name: Arc<str>,
     inbox: mpsc::UnboundedReceiver<Message>,
     record: Record,
+    /// It used its id before this began to know it.
+    has_past: bool,
     queue: VecDeque<Operation>,
     queue_bytes: usize,
     /// The number of the operation that runs; `serve` holds the run itself.
@@ -112,11 +114,12 @@ enum Event {
 }
 
 impl Presence {
-    /// A client that the store knows through `executed_through`, 0 for a new one.
+    /// A client that the store knows through `executed_through`, 0 for a new one. `has_past`: it used its id before.
     pub(crate) fn new(
         dispatch: Arc<Dispatch>,
         client: ClientId,
         executed_through: u64,
+        has_past: bool,
         inbox: mpsc::UnboundedReceiver<Message>,
         stays: Arc<Stays>,
     ) -> Self {
@@ -126,6 +129,7 @@ impl Presence {
             name: "".into(),
             inbox,
             record: Record::known(executed_through),
+            has_past,
             queue: VecDeque::new(),
             queue_bytes: 0,
             running: None,

@@ -234,6 +234,7 @@ impl Registry {
             self.dispatch.clone(),
             client,
             executed_through,
+            has_past,
             inbox,
             stays.clone(),
         );

@@ -12,6 +12,10 @@ use crate::dispatch::run::Ran;
 
 impl Presence {
     pub(super) fn confirm(&mut self, through: u64, also: &[u64]) {
+        if self.has_past {
+            // An earlier run of the host may have received more than is known of: it answered what left no record.
+            self.record.received_through = self.record.received_through.max(through);
+        }
         let received = self.record.received_through;
         if through > received {
             return self.close_link(
