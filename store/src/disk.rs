@@ -386,18 +386,18 @@ impl Disk {
         }
     }
 
-    /// Moves a staged file to its path, but leaves its staged name where the file system has links: until the folders are
-    /// synced, one of the two names must outlast a power cut. Whether the staged name is still there.
-    pub(crate) fn adopt(&self, from: &Place, to: &Place) -> io::Result<bool> {
+    /// Gives a staged file its path too. Its staged name stays: until the folders are synced, a rename alone could lose
+    /// both names in a power cut.
+    pub(crate) fn adopt(&self, from: &Place, to: &Place) -> io::Result<()> {
         self.at("adopt")?;
         let second = Place::Staging(self.new_name());
-        match std::fs::hard_link(self.path(from), self.path(&second)) {
-            Ok(()) => self.rename(&second, to).map(|()| true).inspect_err(|_| {
-                let _ = std::fs::remove_file(self.path(&second));
-            }),
-            Err(error) if gone(&error) => Err(error),
-            Err(_) => self.rename(from, to).map(|()| false),
+        let done = self
+            .link(from, &second)
+            .and_then(|()| self.rename(&second, to));
+        if done.is_err() {
+            let _ = std::fs::remove_file(self.path(&second));
         }
+        done
     }
 
     /// Gives a file a second name; where the file system has no links, copies it.
@@ -405,12 +405,11 @@ impl Disk {
         self.at("link")?;
         let (from, to) = (self.path(from), self.path(to));
         match std::fs::hard_link(&from, &to) {
-            Err(error) if gone(&error) => Err(error),
-            Err(_) => {
+            Err(error) if has_no_links(&error) => {
                 std::fs::copy(&from, &to)?;
                 File::open(&to)?.sync_data()
             }
-            Ok(()) => Ok(()),
+            done => done,
         }
     }
 
@@ -572,6 +571,15 @@ fn remove_would_lose(folder: &Path) -> bool {
             })
         })
     })
+}
+
+/// Whether the file system can't give this file a second name at all, as against now.
+fn has_no_links(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::MLINK | Errno::XDEV)
+    )
 }
 
 /// Whether a path, or a folder on the way to it, is not there.

@@ -1,7 +1,8 @@
 //! Guards that tests take out, one at a time, to see that the loss is found.
 //! Invariant: without the feature `breakable` there is no switch: every guard is in place, and the compiler knows it. The
 //! feature is turned on by the tests' own crates only, never by what is released.
-//! Which one is out is named in the environment variable `PIXELBOY_WITHOUT` when the process starts.
+//! Which one is out is named in the environment variable `PIXELBOY_WITHOUT` when the process starts. `PIXELBOY_FOLD_AFTER`
+//! is a number of commits after which the log is folded, so that short runs meet folds too.
 
 /// What keeps a promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,4 +51,18 @@ impl Guard {
     pub const fn is_out(self) -> bool {
         false
     }
+}
+
+/// Commits after which the log is folded, where a test says so.
+#[cfg(feature = "breakable")]
+pub(crate) fn fold_after() -> Option<u64> {
+    use std::sync::OnceLock;
+    static AFTER: OnceLock<Option<u64>> = OnceLock::new();
+    *AFTER.get_or_init(|| std::env::var("PIXELBOY_FOLD_AFTER").ok()?.parse().ok())
+}
+
+/// Commits after which the log is folded, where a test says so: never.
+#[cfg(not(feature = "breakable"))]
+pub(crate) const fn fold_after() -> Option<u64> {
+    None
 }

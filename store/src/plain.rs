@@ -232,7 +232,7 @@ impl PlainStep {
                         path,
                         &mut inner,
                         replaced.as_deref(),
-                        Disk::adopt,
+                        |disk, from, to| disk.adopt(from, to).map(|()| true),
                     )?
                     && let Place::Staging(name) = from
                 {

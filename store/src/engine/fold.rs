@@ -18,7 +18,7 @@ impl Engine {
     /// Moves everything durable whose plain files followed. *Blocking*.
     pub(crate) fn fold(&self) -> Result<(), StoreError> {
         let _one = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
-        let (through, dirty) = self.plain().take_dirty();
+        let (followed, dirty) = self.plain().take_dirty();
         if let Err(error) = dirty.sync(&self.disk) {
             self.fail("sync a stored file", &error);
             return Err(io("sync a stored file")(error));
@@ -33,13 +33,15 @@ impl Engine {
             }
             fault::store_error("fold", &error)
         };
-        loop {
-            let more = Tables::fold_some(&mut self.tables.writer(), through, uptime_ms);
+        // Not always as far as the files followed: an entry is folded whole or not at all.
+        let through = loop {
+            let folded = Tables::fold_some(&mut self.tables.writer(), followed, uptime_ms);
             self.pass_on();
-            if !more.map_err(database)? {
-                break;
+            let (through, more) = folded.map_err(database)?;
+            if !more {
+                break through;
             }
-        }
+        };
         let marks = self.marks(through);
         let written = Tables::write_marks(&mut self.tables.writer(), &marks);
         self.pass_on();
@@ -53,11 +55,14 @@ impl Engine {
             }
         }
         self.folds.fetch_add(1, Ordering::AcqRel);
-        let (commits_now, bytes_now) = self.group.unfolded();
-        self.group.set_unfolded(
-            commits_now.saturating_sub(commits),
-            bytes_now.saturating_sub(bytes),
-        );
+        // What is left of an entry is for the next fold.
+        if through >= followed {
+            let (commits_now, bytes_now) = self.group.unfolded();
+            self.group.set_unfolded(
+                commits_now.saturating_sub(commits),
+                bytes_now.saturating_sub(bytes),
+            );
+        }
         if self.tables.checkpoint().map_err(database)? > MOST_WAL_PAGES {
             let _nobody_writes = self.tables.writer();
             self.tables.checkpoint().map_err(database)?;

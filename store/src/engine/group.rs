@@ -363,7 +363,8 @@ impl Engine {
             .group
             .unfolded_bytes
             .fetch_add(body.len() as u64, Ordering::Relaxed);
-        if commits > FOLD_COMMITS || bytes > FOLD_BYTES {
+        let most = crate::guard::fold_after().unwrap_or(FOLD_COMMITS);
+        if commits > most || bytes > FOLD_BYTES {
             self.group.ask(|asked| asked.fold = true);
         }
         self.group.publish(last);

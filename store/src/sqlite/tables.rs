@@ -324,19 +324,24 @@ impl Tables {
             .map(|_| ())
     }
 
-    /// Moves some of the log entries up to `through` into the tables. True: there may be more. *Blocking*, without a
-    /// sync: the next commit's makes it durable, and until then the log entries are as good.
+    /// Moves some of the log entries that end at or before `through` into the tables: how far those are then, and whether
+    /// there may be more. *Blocking*, without a sync: the next commit's makes it durable, and until then the log entries
+    /// are as good.
     pub(crate) fn fold_some(
         writer: &mut Connection,
         through: Position,
         uptime_ms: u64,
-    ) -> rusqlite::Result<bool> {
+    ) -> rusqlite::Result<(Position, bool)> {
         without_sync(writer, |fold| {
+            let mut folded = match rows::meta(fold, rows::POSITION)?.as_deref() {
+                Some(at) => u64::from_le_bytes(at.try_into().unwrap_or_default()),
+                None => 0,
+            };
             let entries: Vec<(u64, Vec<u8>)> = fold
                 .prepare_cached("SELECT position, body FROM log WHERE position <= ?1 ORDER BY position LIMIT ?2")?
                 .query_map(params![bits(through.0), most(FOLD_ENTRIES)], |row| Ok((number(row, 0)?, row.get(1)?)))?
                 .collect::<rusqlite::Result<_>>()?;
-            let more = entries.len() == FOLD_ENTRIES;
+            let mut more = entries.len() == FOLD_ENTRIES;
             for (first, body) in entries {
                 let commits = crate::log::read(Position(first), &body)
                     .map_err(|damaged| {
@@ -345,6 +350,12 @@ impl Tables {
                     })?
                     .commits;
                 let last = first + (commits.len() as u64).saturating_sub(1);
+                if last > through.0 {
+                    // It holds commits that can't leave the log yet.
+                    more = false;
+                    break;
+                }
+                folded = last;
                 rows::set_meta(fold, rows::POSITION, &last.to_le_bytes())?;
                 for (position, changes) in (first..).zip(commits) {
                     for change in &changes {
@@ -354,7 +365,7 @@ impl Tables {
                 fold.prepare_cached("DELETE FROM log WHERE position = ?1")?
                     .execute([bits(first)])?;
             }
-            Ok(more)
+            Ok((Position(folded), more))
         })
     }
 

@@ -274,3 +274,50 @@ fn a_file_cut_short_by_hand_before_the_redo_is_told_of_and_not_served() {
     put(&store, "log", b"anew");
     assert_eq!(read(&store, "log").unwrap(), b"anew");
 }
+
+/// A rename alone could lose both names in a power cut: the removal from the one folder may be on the disk before the name
+/// in the other.
+#[test]
+fn a_file_that_gets_no_second_name_now_keeps_its_staged_one_and_follows_later() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let big = noise(1, 100_000);
+    store.engine().disk().faults.fail(Some("link"));
+    commit(&store, None, |t| {
+        t.put(&path("a"), &blob(&big), "image", vec![]).unwrap()
+    })
+    .unwrap();
+    store.tend(Duration::from_secs(1)).unwrap();
+    let staged = || {
+        let names = std::fs::read_dir(folder.data("staging")).unwrap();
+        names.filter(|name| std::fs::read(name.as_ref().unwrap().path()).unwrap() == big)
+    };
+    assert_eq!(folder.plain("a"), None);
+    assert_eq!(staged().count(), 1, "the only name of its bytes is gone");
+    assert_eq!(read(&store, "a").unwrap(), big);
+    store.engine().disk().faults.fail(None);
+    store.tend(Duration::from_secs(1)).unwrap();
+    assert_eq!(folder.plain("a").unwrap(), big);
+}
+
+/// Commits that became durable together lie in one entry of the log; it stays until the files of all of them followed.
+#[test]
+fn a_fold_leaves_an_entry_of_which_a_file_has_not_followed() {
+    let folder = Folder::new();
+    let store = folder.open();
+    append(&store, "log", b"one ");
+    store.engine().disk().faults.fail(Some("rename"));
+    commit(&store, None, |t| stage_append(t, "log", b"two")).unwrap();
+    let last = commit(&store, None, |t| stage_append(t, "new", b"bytes")).unwrap();
+    store.wait(last).block().unwrap();
+    assert_eq!(folder.plain("log").unwrap(), b"one two");
+    assert_eq!(folder.plain("new"), None, "it could not follow");
+    store.engine().fold().unwrap();
+    assert_eq!(read(&store, "log").unwrap(), b"one two");
+    assert_eq!(read(&store, "new").unwrap(), b"bytes");
+    drop(store);
+    let store = folder.open();
+    assert_eq!(folder.plain("log").unwrap(), b"one two");
+    assert_eq!(read(&store, "new").unwrap(), b"bytes");
+    assert_eq!(folder.plain("new").unwrap(), b"bytes");
+}

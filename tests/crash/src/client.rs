@@ -178,9 +178,10 @@ impl Client {
         for at in &open {
             self.send(wire, *at)?;
         }
-        let mut left = open.len();
+        let (mut left, mut unknown) = (open.len(), false);
         while left > 0 {
             let reply = next_reply(wire)?;
+            unknown |= is_unknown(&reply);
             let step = self.step(reply.number)?;
             match &step.fate {
                 Fate::Answered(_) => {
@@ -191,7 +192,9 @@ impl Client {
                 }
                 _ => {
                     step.sent_again = true;
-                    if reply.recorded {
+                    if is_unknown(&reply) {
+                        step.sent_again = false;
+                    } else if reply.recorded {
                         tally.unanswered_sent_again += 1;
                     } else {
                         tally.lost_sent_again += 1;
@@ -201,7 +204,8 @@ impl Client {
             }
             left -= 1;
         }
-        Ok(())
+        // Their numbers stay open, and nothing that follows will be stored.
+        if unknown { Err(End::Gone) } else { Ok(()) }
     }
 
     fn step(&mut self, number: u64) -> Result<&mut Step, End> {

@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use faultfs::{Disk, FaultFs};
+use faultfs::{Cut, Disk, FaultFs, Random};
 use harness::{Setup, daemon, panel};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::Tally;
 use crate::media::{PANEL, whose};
 
 /// For a busy machine.
@@ -24,6 +26,8 @@ pub struct Device {
     child: Option<Child>,
     /// A guard that the daemon is to leave out.
     without: Option<String>,
+    /// Commits after which the log is folded.
+    pub fold_after: u64,
     seen: u64,
     shown: Vec<(u8, u64)>,
 }
@@ -40,6 +44,7 @@ impl Device {
             folder,
             child: None,
             without,
+            fold_after: 8_000,
             seen: 0,
             shown: Vec::new(),
         }
@@ -73,6 +78,7 @@ impl Device {
             .arg(self.path("ready"))
             .args(["--display", &display])
             .env("RUST_LOG", "info")
+            .env("PIXELBOY_FOLD_AFTER", self.fold_after.to_string())
             .stdout(Stdio::null())
             .stderr(log);
         if let Some(guard) = &self.without {
@@ -108,6 +114,18 @@ impl Device {
             }
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// SIGTERM, and its end, or what `stop` says.
+    pub fn stop(&mut self, stop: impl Fn() -> bool) {
+        if let Some(child) = &mut self.child {
+            kill_process(Pid::from_child(child), Signal::TERM).unwrap();
+            let begun = Instant::now();
+            while !stop() && begun.elapsed() < START && child.try_wait().unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+        self.kill();
     }
 
     /// SIGKILL.
@@ -162,10 +180,45 @@ pub fn furnish(data: &Path) {
     device.spawn(data, Setup::bare());
     device.ready(|| false).unwrap();
     device.kill();
+    move_cache(data);
+}
+
+fn move_cache(data: &Path) {
     let compiled = compiled();
     fs::create_dir_all(&compiled).unwrap();
     let _ = fs::remove_dir_all(data.join("cache"));
     symlink(compiled, data.join("cache")).unwrap();
+}
+
+/// A disk with such a data folder, during whose making the power went, over and over.
+///
+/// # Errors
+/// The daemon did not start on what a cut left.
+pub fn furnished_in_spite_of(random: &mut Random, tally: &mut Tally) -> Result<Disk, String> {
+    let mut disk = Disk::new();
+    for cuts_left in (0..4).rev() {
+        let fs = FaultFs::mount(disk, random.any()).unwrap();
+        if cuts_left > 0 {
+            fs.cut_at(match random.below(3) {
+                0 => Cut::BeforeSync(1 + random.below(8)),
+                1 => Cut::InWrite(1 + random.below(30)),
+                _ => Cut::AfterName(1 + random.below(8)),
+            });
+        }
+        let mut device = Device::new(None);
+        device.spawn(&fs.path(), Setup::bare());
+        let ready = device.ready(|| fs.is_off());
+        device.kill();
+        if fs.is_off() {
+            tally.cuts_in_recovery += 1;
+        } else {
+            ready.map_err(|words| format!("on a new disk: {words}; its log:\n{}", device.log()))?;
+        }
+        disk = fs.unmount().after_cut(random.any()).0;
+    }
+    let fs = FaultFs::mount(disk, 0).unwrap();
+    move_cache(&fs.path());
+    Ok(fs.unmount().settled())
 }
 
 /// A disk with such a data folder.

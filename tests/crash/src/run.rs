@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use faultfs::{Cut, Disk, FaultFs, Random};
+use faultfs::{Call, Cut, Disk, Errno, FaultFs, Random, Rule};
 use harness::{Identity, Wire, args, text_field};
 use pixelboy_protocol::{Code, Outcome, Reply, Value};
 use tempfile::TempDir;
@@ -119,8 +119,15 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn new(plan: &'a Plan) -> Result<Self, String> {
         let mut random = Random::new(plan.seed);
+        let mut tally = Tally {
+            seeds: 1,
+            ..Tally::default()
+        };
         let clients = 1 + random.below(3) as u8;
         let ground = match plan.ending {
+            Ending::PowerCut if random.chance(5) => {
+                Ground::Faulty(device::furnished_in_spite_of(&mut random, &mut tally)?)
+            }
             Ending::PowerCut => {
                 static FURNISHED: OnceLock<Disk> = OnceLock::new();
                 Ground::Faulty(FURNISHED.get_or_init(device::furnished).clone())
@@ -138,10 +145,7 @@ impl<'a> Run<'a> {
                 .collect(),
             random,
             ground: Some(ground),
-            tally: Tally {
-                seeds: 1,
-                ..Tally::default()
-            },
+            tally,
             life: 0,
         })
     }
@@ -178,6 +182,7 @@ impl<'a> Run<'a> {
                 let cut = self.cut(12);
                 fs.cut_at(cut);
             }
+            device.fold_after = [1, 5, 20, 8_000][self.random.below(4) as usize];
             device.spawn(&fs.path(), device::setup());
             let ready = device.ready(|| fs.is_off());
             if let Ok(Some(_)) = ready {
@@ -240,6 +245,28 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What goes wrong on a disk whose power does not go.
+    fn rule(&mut self) -> Rule {
+        let calls = [
+            Call::Sync,
+            Call::Sync,
+            Call::Write,
+            Call::Write,
+            Call::SyncFolder,
+            Call::Create,
+            Call::Rename,
+            Call::Link,
+            Call::SetLen,
+            Call::Unlink,
+        ];
+        let mut pick = |of: usize| self.random.below(of as u64) as usize;
+        let call = calls[pick(calls.len())];
+        let path = ["", "record", "media", "staging"][pick(4)];
+        let error = [Errno::IO, Errno::IO, Errno::NOSPC, Errno::ROFS][pick(4)];
+        let rule = Rule::new(call, path, error).from(1 + pick(30) as u64);
+        if pick(2) == 0 { rule.once() } else { rule }
+    }
+
     fn finding(&self, words: &str) -> String {
         format!("life {}: {words}", self.life)
     }
@@ -266,11 +293,20 @@ impl<'a> Run<'a> {
         } else {
             self.random.below(250_000)
         });
+        // Some are asked to stop, and the power goes meanwhile.
+        let stops = !last && !slow_upload && self.random.chance(12);
+        let cut_in_stop = self.cut(10);
+        self.tally.stops += u64::from(stops);
         let cut = self.cut(45);
-        if let (Standing::Faulty(fs), false) = (standing, last || slow_upload) {
-            fs.cut_at(cut);
+        if let (Standing::Faulty(fs), false) = (standing, last || slow_upload || stops) {
+            if self.random.chance(20) {
+                self.tally.failing_disks += 1;
+                fs.fail(self.rule());
+            } else {
+                fs.cut_at(cut);
+            }
         }
-        let by_time = !last && (slow_upload || self.plan.ending == Ending::Kill);
+        let by_time = !last && (stops || slow_upload || self.plan.ending == Ending::Kill);
         let linger = Duration::from_micros(self.random.below(20_000));
 
         if let Standing::Faulty(fs) = standing
@@ -288,6 +324,13 @@ impl<'a> Run<'a> {
                 .collect();
             while !handles.iter().all(|handle| handle.is_finished()) {
                 let over = by_time && begun.elapsed() > timed;
+                if over && stops {
+                    if let Standing::Faulty(fs) = standing {
+                        fs.cut_at(cut_in_stop);
+                    }
+                    device.stop(|| standing.is_off());
+                    break;
+                }
                 if over || standing.is_off() {
                     if let Standing::Faulty(fs) = standing {
                         fs.cut();

@@ -12,6 +12,10 @@ pub struct Tally {
     pub cuts: u64,
     /// The power went again while the daemon recovered.
     pub cuts_in_recovery: u64,
+    /// Lives in which calls to the disk failed while the power stayed.
+    pub failing_disks: u64,
+    /// The daemon was asked to stop, and the power went while it did.
+    pub stops: u64,
     /// Operations that clients sent.
     pub operations: u64,
     /// Of them answered before a cut.
@@ -45,11 +49,13 @@ impl AddAssign for Tally {
 }
 
 impl Tally {
-    fn rows_mut(&mut self) -> [&mut u64; 14] {
+    fn rows_mut(&mut self) -> [&mut u64; 16] {
         [
             &mut self.seeds,
             &mut self.cuts,
             &mut self.cuts_in_recovery,
+            &mut self.failing_disks,
+            &mut self.stops,
             &mut self.operations,
             &mut self.answered,
             &mut self.shown,
@@ -66,11 +72,13 @@ impl Tally {
 
     /// The counts with their words.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 14] {
+    pub fn rows(&self) -> [(&'static str, u64); 16] {
         [
             ("seeds", self.seeds),
             ("cuts under load", self.cuts),
             ("cuts during recovery", self.cuts_in_recovery),
+            ("lives on a failing disk", self.failing_disks),
+            ("cuts while it stopped", self.stops),
             ("operations", self.operations),
             ("answered before a cut", self.answered),
             ("pictures shown", self.shown),

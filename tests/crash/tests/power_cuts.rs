@@ -136,10 +136,10 @@ fn each_guard_that_is_taken_out_is_missed() {
 #[test]
 fn a_release_has_no_switch_for_its_guards() {
     let release = harness::daemon::profile_folder().join("../release/pixelboyd");
-    let word = b"PIXELBOY_WITHOUT";
     let has_it = |program: &std::path::Path| {
         let bytes = std::fs::read(program).unwrap();
-        bytes.windows(word.len()).any(|found| found == word)
+        let has = |word: &[u8]| bytes.windows(word.len()).any(|found| found == word);
+        has(b"PIXELBOY_WITHOUT") || has(b"PIXELBOY_FOLD_AFTER")
     };
     assert!(
         has_it(&harness::daemon::profile_folder().join("pixelboyd")),
