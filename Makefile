@@ -13,6 +13,8 @@ plugins := $(patsubst plugins/%/Cargo.toml,plugins/%.wasm,$(wildcard plugins/*/C
 sources = $(shell find $(1) -name '*.rs' -o -name '*.wit' -o -name Cargo.toml)
 # What every plugin is made of, besides its own folder.
 contract := tools/wasm Cargo.toml $(call sources,wit plugin-sdk/Cargo.toml plugin-sdk/src plugin-sdk/macros)
+# The examples are built too, for the tests and the demo.
+examples := $(patsubst examples/%/Cargo.toml,.build/demo-plugins/%.wasm,$(wildcard examples/*/Cargo.toml))
 # Arguments of `make run` and `make bench`: make run ARGS="--display none"
 ARGS :=
 # How many of `make crash` and `make crash-kill`: make crash SEEDS=100
@@ -33,7 +35,7 @@ demo: build plugins .build/demo-plugins/hello.wasm ## what the device can do, sh
 run: build plugins ## starts the daemon with config.toml; ARGS="..." for its flags
 	$(CARGO_TARGET_DIR)/release/pixelboyd $(ARGS)
 
-test: setup-test plugins .build/demo-plugins/hello.wasm ## every test there is, Rust and Python, and the lints
+test: setup-test plugins $(examples) ## every test there is, Rust and Python, and the lints
 	tools/test
 
 crash: setup-test plugins ## power cuts under a working daemon; SEEDS=1000
@@ -77,7 +79,7 @@ plugins/%.wasm: $$(call sources,plugins/$$*) $(contract) | setup-build
 	tools/wasm build bench/echo-plugin $@
 	@touch $@
 
-# A plugin that no device has yet: the demo drops it in while the daemon runs.
+# Plugins that no device has yet: the demo drops one in while the daemon runs.
 .build/demo-plugins/%.wasm: $$(call sources,examples/$$*) $(contract) | setup-build
 	@mkdir -p $(@D)
 	tools/wasm build examples/$* $@

@@ -1,6 +1,6 @@
 //! What wit-bindgen makes of `wit/plugin.wit`, fenced in here; nothing else in this crate is generated.
 //! Not for plugin authors: every interface has a module of its own with the types of this crate.
-//! Natively the imports exist too, and panic when called: handlers compile anywhere and run only in the host.
+//! Natively `native` stands in its place.
 #![allow(
     missing_docs,
     unsafe_code,

@@ -12,6 +12,7 @@ const PIECE_BYTES: u32 = 64 * 1024;
 
 /// A handle to bytes that stay with the host.
 #[derive(Debug)]
+#[cfg_attr(not(target_family = "wasm"), derive(Clone, PartialEq))]
 pub struct Data(blob::Data);
 
 impl Data {
@@ -88,6 +89,14 @@ impl Data {
 
     pub(crate) fn handle(&self) -> &blob::Data {
         &self.0
+    }
+}
+
+/// For native tests; in WASM bytes become data by a [`Writer`](crate::store::Writer).
+#[cfg(not(target_family = "wasm"))]
+impl From<Vec<u8>> for Data {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(blob::Data(bytes.into()))
     }
 }
 

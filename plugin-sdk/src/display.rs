@@ -3,11 +3,21 @@
 //! What is asked for here is seen when the operation has committed. The last writer owns the screen; the loser can handle
 //! the event `screen-lost`.
 
-use crate::Result;
+pub use crate::canvas::Canvas;
+
 use crate::bindings::pixelboy::plugin::display as host;
 use crate::failure::FromHost as _;
+use crate::{Failure, Result};
 
-/// Width and height in pixels, as the viewer sees it.
+/// Width and height in pixels, as the viewer sees it; `no-device` where there is no display.
+pub fn panel() -> Result<(u32, u32)> {
+    match size() {
+        (0, _) | (_, 0) => Err(Failure::no_device("this device has no display")),
+        size => Ok(size),
+    }
+}
+
+/// Width and height in pixels, as the viewer sees it; (0, 0) without a display.
 pub fn size() -> (u32, u32) {
     host::size()
 }

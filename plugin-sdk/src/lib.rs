@@ -64,10 +64,13 @@
 //! ```
 //!
 //! A plugin can use only what `config.toml` grants it (`allow = ["store", "display"]`); [`log`](mod@log) needs no grant.
+//! Natively, handlers run in tests against a device in memory, see `test`.
+//!
 //! There is no WASI here: no clock but [`Call::now_ms`], no files but [`store`], no threads.
 
 // What a handler works with.
 mod argument;
+mod canvas;
 mod data;
 mod failure;
 mod reply;
@@ -86,12 +89,18 @@ pub mod timer;
 
 // How a plugin meets the host.
 #[doc(hidden)]
+#[cfg_attr(not(target_family = "wasm"), path = "native.rs")]
 pub mod bindings;
 #[doc(hidden)]
 pub mod guest;
 mod nodes;
+mod pages;
 #[doc(hidden)]
 pub mod table;
+
+// How a plugin is tested without a host.
+#[cfg(not(target_family = "wasm"))]
+pub mod test;
 
 pub use argument::{Argument, NoLiteral, Number};
 pub use bindings::pixelboy::plugin::calls::Call;
@@ -106,6 +115,6 @@ pub use value::{Map, Value};
 pub mod prelude {
     pub use crate::{
         Answer, Call, Data, Digest, Failure, IntoReply as _, Map, Reply, Result, Value, complete,
-        later, map, plugin,
+        later, map, plugin, values,
     };
 }

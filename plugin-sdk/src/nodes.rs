@@ -97,6 +97,6 @@ mod tests {
     fn children_are_written_before_their_parents() {
         let wire = encode([Value::from(vec![1_i64, 2])]);
         assert_eq!(wire.roots, [2]);
-        assert_eq!(format!("{:?}", wire.nodes[2]), "Node::List([0, 1])");
+        assert_eq!(format!("{:?}", wire.nodes[2]), "List([0, 1])");
     }
 }

@@ -5,10 +5,7 @@
 
 use crate::bindings::pixelboy::plugin::store as host;
 use crate::failure::FromHost as _;
-use crate::{Data, Failure, Result};
-
-/// How many names are asked for at once.
-const NAMES_AT_ONCE: u32 = 256;
+use crate::{Data, Failure, Result, pages};
 
 /// A stored file as it was when opened.
 #[derive(Debug)]
@@ -53,24 +50,8 @@ pub fn open(path: &str) -> Result<File> {
 
 /// All names in a folder (`""` is the top) after `after`, in byte order; a folder's name ends in `/`.
 pub fn names(folder: &str, after: Option<String>) -> impl Iterator<Item = Result<String>> {
-    let mut last = after;
-    let mut page = Vec::new().into_iter();
-    let mut more = true;
-    std::iter::from_fn(move || {
-        if page.len() == 0 && more {
-            match host::names(folder, last.as_deref(), NAMES_AT_ONCE).or_failure() {
-                Ok(names) => {
-                    more = names.len() >= NAMES_AT_ONCE as usize;
-                    last = names.last().cloned();
-                    page = names.into_iter();
-                }
-                Err(failure) => {
-                    more = false;
-                    return Some(Err(failure));
-                }
-            }
-        }
-        page.next().map(Ok)
+    pages::all(after, |after| {
+        host::names(folder, after, pages::NAMES_AT_ONCE).or_failure()
     })
 }
 

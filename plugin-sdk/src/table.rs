@@ -2,9 +2,8 @@
 //! Written by the [`plugin`](crate::plugin) macro as a constant, read by `describe`; a plugin's own tests can look at it
 //! too. Whether a default, choice or range fits its argument's type the compiler has checked.
 
+use crate::Value;
 use crate::argument::{Argument, Number};
-use crate::bindings::pixelboy::plugin::calls::Manifest;
-use crate::{Value, nodes};
 
 /// What a plugin offers.
 #[derive(Debug)]
@@ -154,9 +153,12 @@ impl From<Literal> for Value {
     }
 }
 
+#[cfg(target_family = "wasm")]
 impl Table {
     /// Tells the host.
-    pub(crate) fn fill(&self, manifest: &Manifest) {
+    pub(crate) fn fill(&self, manifest: &crate::bindings::pixelboy::plugin::calls::Manifest) {
+        use crate::nodes;
+
         manifest.version(self.version);
         manifest.about(self.about);
         if !self.events.is_empty() {

@@ -4,8 +4,9 @@
 
 use crate::{Data, Digest};
 
-/// One value of an argument or a reply.
+/// One value of an argument or a reply. In native tests it can be compared and cloned; in WASM data stays with the host.
 #[derive(Debug, Default)]
+#[cfg_attr(not(target_family = "wasm"), derive(Clone, PartialEq))]
 pub enum Value {
     /// Nothing; also an optional argument that was not given.
     #[default]
@@ -47,6 +48,7 @@ impl Value {
 
 /// Values with names, in the order they were put in. The [`map!`](crate::map!) macro writes one.
 #[derive(Debug, Default)]
+#[cfg_attr(not(target_family = "wasm"), derive(Clone, PartialEq))]
 pub struct Map(Vec<(String, Value)>);
 
 impl Map {
@@ -80,6 +82,22 @@ impl Map {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value)
+    }
+
+    /// The text with this name; none where there is none, or it is of another type.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Value::Text(it)) => Some(it),
+            _ => None,
+        }
+    }
+
+    /// The whole number with this name; none where there is none, or it is of another type.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.get(name) {
+            Some(Value::Int(it)) => Some(*it),
+            _ => None,
+        }
     }
 
     /// Takes the value with this name out.
@@ -149,6 +167,12 @@ macro_rules! map {
         $crate::map!(@ map $($entries)+);
         map
     }};
+}
+
+/// Several values of any types, for [`client::push`](crate::client::push) and tests: `values!["cats", 3]`.
+#[macro_export]
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { ::std::vec![$($crate::Value::from($value)),*] };
 }
 
 /// Conversions into [`Value`].

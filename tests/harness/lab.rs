@@ -1,5 +1,5 @@
-//! The plugins of the tests' own: `tests/lab`, variants of it that differ in what `version` answers, `tests/actor`
-//! and `tests/deaf`.
+//! The plugins of the tests' own: `tests/lab`, variants of it that differ in what `version` answers, `tests/actor`,
+//! `tests/deaf`, and the examples.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,6 +40,13 @@ pub fn deaf() -> PathBuf {
     BUILT
         .get_or_init(|| build("tests/deaf", "deaf"))
         .clone()
+        .unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The built file of `examples/NAME`.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    build(&format!("examples/{name}"), &format!("example-{name}"))
         .unwrap_or_else(|why| panic!("{why}"))
 }
 
