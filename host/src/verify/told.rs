@@ -152,7 +152,12 @@ pub(super) fn losses(folder: &Path, report: &Report, adopted: &[MediaPath]) {
         match problem.fault {
             Fault::Strange => {}
             _ if is_adopted => {}
-            Fault::Part { sound } if sound > 0 => {}
+            Fault::Part { sound } if sound > 0 => {
+                eprintln!(
+                    "  {} is kept up to byte {sound}; its client sends the rest again",
+                    problem.place
+                );
+            }
             Fault::Gone => eprintln!("  {} is forgotten: it is gone already", problem.place),
             _ => eprintln!("  {} is moved there and forgotten", problem.place),
         }

@@ -16,13 +16,16 @@ use crate::blob::{Blob, Content};
 use crate::body::BodyError;
 use crate::change::{Change, FileRow};
 use crate::disk::{Disk, Place, forget_cached};
-use crate::memory::{Slot, Stage};
+use crate::memory::{Slot, Stage, UploadName};
 use crate::sqlite::{remove_record, salvage};
 use crate::staging::StagedWriter;
 use crate::transaction::Transaction;
 use crate::verify::{Fault, Problem, Progress, Repaired, Report};
 use crate::view::FileState;
-use crate::{MediaPath, OpenError, Settings, Sha256, SqliteStore, Store, StoreError};
+use crate::{
+    Announced, MediaPath, OpenError, Settings, Sha256, SqliteStore, Store, StoreError, UploadError,
+    UploadState,
+};
 
 /// A data folder that was looked at, and is held so that nobody changes it meanwhile.
 pub struct Inspection {
@@ -213,8 +216,10 @@ impl Inspection {
             removed.extend(of_media);
         }
         let settings = self.settings.clone();
+        let report = self.report.clone();
         drop(self);
         let store = SqliteStore::open(settings)?;
+        cut_parts(&store, &report).map_err(|error| recovery::failed(&folder, error))?;
         let mut transaction = store.begin();
         for path in &removed {
             match transaction.remove(path) {
@@ -275,6 +280,37 @@ impl SqliteStore {
         commit(self, transaction)?;
         Ok(blob.len())
     }
+}
+
+/// The record has no more of unfinished uploads than what is sound.
+fn cut_parts(store: &SqliteStore, report: &Report) -> Result<(), StoreError> {
+    let damaged: HashSet<&str> = report
+        .problems
+        .iter()
+        .filter(|problem| matches!(problem.fault, Fault::Part { .. }))
+        .filter_map(|problem| problem.place.strip_prefix("staging/"))
+        .collect();
+    let uploads: Vec<UploadName> = store
+        .engine()
+        .memory()
+        .uploads
+        .iter()
+        .filter(|(_, slot)| damaged.contains(&*slot.part))
+        .map(|(name, _)| *name)
+        .collect();
+    for (client, number) in uploads {
+        let opened = store.open_upload(client, number, Announced::default());
+        let cut = opened.and_then(|state| match state {
+            UploadState::Open(mut upload) => upload.sync().map(drop),
+            _ => Ok(()),
+        });
+        match cut {
+            Ok(()) => {}
+            Err(UploadError::Failed(error)) => return Err(error),
+            Err(other) => tracing::warn!(error = %other, "a damaged upload stays as it is"),
+        }
+    }
+    Ok(())
 }
 
 /// Commits and waits.

@@ -460,6 +460,36 @@ fn everything_that_is_wrong_is_found_and_a_repair_keeps_the_rest() {
 }
 
 #[test]
+fn an_unfinished_upload_is_sound_up_to_where_it_was_changed() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut upload = open_upload(&store, 1, crate::Announced::default());
+    for piece in 0..3 {
+        upload.write(&noise(piece, 10_000)).unwrap();
+        upload.sync().unwrap();
+    }
+    drop(upload);
+    store.close().unwrap();
+    drop(store);
+    assert!(inspect(&folder).report().is_sound());
+    let part = fs::read_dir(folder.data("staging"))
+        .unwrap()
+        .next()
+        .unwrap();
+    flip(&part.unwrap().path(), 15_000);
+    let inspection = inspect(&folder);
+    let faults = inspection.report().problems.iter();
+    let faults: Vec<_> = faults.map(|problem| problem.fault.clone()).collect();
+    assert_eq!(faults, [crate::Fault::Part { sound: 10_000 }]);
+    // There is nothing to give up: the client goes on from there.
+    assert_eq!(inspection.repair(&|_| false).unwrap().aside, None);
+    assert!(inspect(&folder).report().is_sound());
+    let store = folder.open();
+    let upload = open_upload(&store, 1, crate::Announced::default());
+    assert_eq!(upload.offset(), 10_000);
+}
+
+#[test]
 fn a_repaired_record_keeps_what_is_intact_and_knows_no_client() {
     let folder = filled(false);
     let id = folder.open().id();
