@@ -2,7 +2,10 @@
 //! `wit/plugin.wit`, in memory, on the [`World`](crate::test::World) of the device under test.
 //! Invariant: the same names and types as `bindings`, as far as this crate uses them; the compiler sees to that.
 //! Called outside of a test's [`Device`](crate::test::Device) they panic.
-#![allow(clippy::len_without_is_empty, reason = "the functions of wit/plugin.wit, no more")]
+#![allow(
+    clippy::len_without_is_empty,
+    reason = "the functions of wit/plugin.wit, no more"
+)]
 
 /// There is nothing to export natively.
 #[doc(hidden)]
