@@ -14,7 +14,7 @@ use harness::{PATIENCE, Setup, Wire, args, lab, process};
 use pixelboy_protocol::{Cancel, Code, Failure, Frame, Outcome, Ping, Reply, Request};
 
 /// Some seconds, in days.
-const AGE: Duration = Duration::from_secs(4);
+const AGE: Duration = Duration::from_secs(6);
 
 fn ageing() -> Setup {
     let days = AGE.as_secs_f64() / 86_400.0;
@@ -211,6 +211,12 @@ fn two_programs_with_one_identity_are_told_apart_while_an_operation_runs_and_aft
         two.try_reply(mine.number, Duration::from_secs(2)).is_err(),
         "it got the other's reply"
     );
+    // The plain file follows what is on disk.
+    let begun = Instant::now();
+    while !daemon.stored("log.txt").exists() {
+        assert!(begun.elapsed() < PATIENCE, "it never ends");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     for _ in 0..2 {
         let mut again = daemon.client_again(&two.id);
         let reply = again.exchange(other.clone());

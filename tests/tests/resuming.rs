@@ -286,7 +286,7 @@ fn a_disk_that_must_stay_free_is_asked_before_the_first_byte() {
 /// Nobody comes back for them: unfinished ones, and finished ones that no request named.
 #[test]
 fn uploads_that_nobody_uses_expire_and_give_their_space_back() {
-    const AGE: Duration = Duration::from_secs(4);
+    const AGE: Duration = Duration::from_secs(8);
     let hours = AGE.as_secs_f64() / 3_600.0;
     let daemon = Setup::new()
         .store(&format!("upload_age_hours = {hours:.9}"))
