@@ -2,6 +2,9 @@
 //! Invariant: at most one frame and one read are buffered; reading goes on while writing can't.
 //! Not here: the meaning of a request (`dispatch`), the bytes of transfers (`upload`, `download`).
 
+mod attendant;
+mod reading;
+
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -10,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use pixelboy_protocol::{
-    Code, Frame, Hello, Kind, Limits, Opening, PREAMBLE, Ping, Pong, Request, Sender, Split,
-    Splitter, TableChanged, Welcome, WireError, limits,
+    Code, Frame, Hello, Kind, Limits, Pong, Request, Sender, Split, Splitter, Welcome, WireError,
+    limits,
 };
 use pixelboy_store::ClientId;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use self::attendant::{attend, drain};
+use self::reading::{Introduction, Reading};
 use super::Door;
 use super::download::Downloads;
 use super::stranger;
@@ -32,9 +35,6 @@ use crate::dispatch::presence::{Attach, Message};
 use crate::dispatch::registry::Refused;
 use crate::dispatch::run;
 use crate::dispatch::session::Activity;
-
-/// Bytes asked for at a time: a chunk of data with its header.
-const READ_BYTES: usize = limits::CHUNK_BYTES + 64;
 
 /// How long a client may take to take the last bytes and to close.
 const LAST_BYTES_LIMIT: Duration = Duration::from_secs(2);
@@ -124,163 +124,6 @@ pub(super) async fn serve(socket: TcpStream, peer: SocketAddr, door: Door, place
     let _ = tokio::time::timeout(LAST_BYTES_LIMIT, last_words).await;
     if let Some(attendant) = attendant {
         attendant.abort();
-    }
-}
-
-/// Does what a connection needs besides reading: sends what waits, pings a client that is not heard, tells of a new table.
-/// A task of its own, so that the reader waits for bytes alone. Ends when the last byte is out, or with a reason to close.
-async fn attend(
-    outbox: Arc<Outbox>,
-    writer: Arc<OwnedWriteHalf>,
-    mut changes: watch::Receiver<[u8; 16]>,
-    heard: Activity,
-) -> End {
-    let ping_every = Duration::from_millis(limits::PING_MS);
-    let mut last = heard.last();
-    let mut unanswered = 0;
-    let mut pumping = std::pin::pin!(pump(&outbox, &writer));
-    loop {
-        tokio::select! {
-            () = &mut pumping => return None,
-            () = tokio::time::sleep_until((last + ping_every * (unanswered + 1)).into()) => {
-                let now = heard.last();
-                if now > last {
-                    last = now;
-                    unanswered = 0;
-                    continue;
-                }
-                unanswered += 1;
-                if unanswered >= limits::SILENT_PINGS {
-                    return Some((Code::Silent, "nothing came for four pings".into()));
-                }
-                outbox.send(Ping { token: u64::from(unanswered) });
-            }
-            Ok(()) = changes.changed() => {
-                let digest = *changes.borrow_and_update();
-                outbox.send(TableChanged { digest });
-            }
-        }
-    }
-}
-
-/// Sends what could not be sent at once; ends with the connection, also where the client does not take its last bytes.
-async fn pump(outbox: &Outbox, writer: &OwnedWriteHalf) {
-    let sending = async {
-        loop {
-            outbox.blocked().await;
-            drain(outbox, writer).await;
-            if outbox.is_over() {
-                return;
-            }
-        }
-    };
-    let too_late = async {
-        outbox.ended().await;
-        tokio::time::sleep(LAST_BYTES_LIMIT).await;
-    };
-    tokio::select! {
-        () = sending => {}
-        () = too_late => {}
-    }
-}
-
-async fn drain(outbox: &Outbox, writer: &OwnedWriteHalf) {
-    while outbox.is_waiting() {
-        if writer.writable().await.is_err() {
-            return;
-        }
-        outbox.flush();
-    }
-}
-
-/// Why there is no Hello.
-enum Introduction {
-    Stranger(Opening),
-    Gone,
-    Wrong(Code, String),
-}
-
-impl From<WireError> for Introduction {
-    fn from(error: WireError) -> Self {
-        Self::Wrong(error.code(), error.to_string())
-    }
-}
-
-/// The receiving side.
-struct Reading {
-    socket: OwnedReadHalf,
-    buffer: BytesMut,
-    splitter: Splitter,
-}
-
-impl Reading {
-    /// Reads some bytes; false at the end.
-    async fn more(&mut self) -> bool {
-        self.buffer.reserve(READ_BYTES);
-        matches!(self.socket.read_buf(&mut self.buffer).await, Ok(1..))
-    }
-
-    /// Before Welcome nothing may follow Hello; what had not arrived by then can't be told from what came after.
-    fn nothing_more(&mut self) -> Result<(), End> {
-        self.buffer.reserve(READ_BYTES);
-        let _ = self.socket.try_read_buf(&mut self.buffer);
-        loop {
-            match self.splitter.split(&self.buffer) {
-                Ok(Split::Skip { end, .. }) => self.buffer.advance(end),
-                Ok(Split::NeedMore { .. }) if self.buffer.is_empty() => return Ok(()),
-                Ok(_) => {
-                    let message = "nothing may follow Hello before Welcome has come";
-                    return Err(Some((Code::HelloExpected, message.to_owned())));
-                }
-                Err(error) => return Err(Some((error.code(), error.to_string()))),
-            }
-        }
-    }
-
-    /// The preamble and the first frame, which must be Hello.
-    async fn hello(&mut self) -> Result<Hello, Introduction> {
-        loop {
-            match Opening::check(&self.buffer) {
-                Opening::Pixelboy => break,
-                Opening::NeedMore if self.more().await => {}
-                Opening::NeedMore if self.buffer.is_empty() => return Err(Introduction::Gone),
-                Opening::NeedMore => {
-                    return Err(Introduction::Stranger(Opening::check_last(&self.buffer)));
-                }
-                Opening::OtherFraming => {
-                    return Err(Introduction::Wrong(
-                        Code::Version,
-                        "this host speaks framing 1 only; update it, or use an older client".into(),
-                    ));
-                }
-                stranger => return Err(Introduction::Stranger(stranger)),
-            }
-        }
-        self.buffer.advance(PREAMBLE.len());
-        loop {
-            match self.splitter.split(&self.buffer)? {
-                Split::Frame {
-                    kind: Kind::Hello,
-                    body,
-                } => {
-                    let hello = Hello::decode(self.buffer.get(body.clone()).unwrap_or_default())?;
-                    self.buffer.advance(body.end);
-                    return Ok(hello);
-                }
-                Split::Frame { kind, .. } => {
-                    return Err(Introduction::Wrong(
-                        Code::HelloExpected,
-                        format!("the first frame must be Hello, got {}", kind.name()),
-                    ));
-                }
-                Split::Skip { end, .. } => self.buffer.advance(end),
-                Split::NeedMore { .. } => {
-                    if !self.more().await {
-                        return Err(Introduction::Gone);
-                    }
-                }
-            }
-        }
     }
 }
 
