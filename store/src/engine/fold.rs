@@ -18,6 +18,10 @@ impl Engine {
     /// Moves everything durable whose plain files followed. *Blocking*.
     pub(crate) fn fold(&self) -> Result<(), StoreError> {
         let _one = self.folding.lock().unwrap_or_else(PoisonError::into_inner);
+        // What the failed sync was to make durable stays in the log.
+        if self.group.has_failed() {
+            return Err(StoreError::ReadOnly);
+        }
         let (followed, dirty) = self.plain().take_dirty();
         if let Err(error) = dirty.sync(&self.disk) {
             self.fail("sync a stored file", &error);

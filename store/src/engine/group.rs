@@ -185,6 +185,11 @@ impl Group {
         all.into_values().for_each(Waker::wake);
     }
 
+    /// Whether a sync has failed: nothing is known of what is on disk, until the store is opened anew.
+    pub(super) fn has_failed(&self) -> bool {
+        self.waiters().failed
+    }
+
     /// Nobody can tell any more.
     pub(super) fn fail(&self, durable: Position) {
         let all = {

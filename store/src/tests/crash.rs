@@ -321,3 +321,22 @@ fn a_fold_leaves_an_entry_of_which_a_file_has_not_followed() {
     assert_eq!(read(&store, "new").unwrap(), b"bytes");
     assert_eq!(folder.plain("new").unwrap(), b"bytes");
 }
+
+/// After a failed sync the system may have dropped the bytes, and says nothing the next time: the log has the only ones.
+#[test]
+fn after_a_failed_sync_of_a_file_no_fold_takes_its_commit_from_the_log() {
+    for step in ["sync", "sync folder"] {
+        let folder = Folder::new();
+        let store = folder.open();
+        append(&store, "log", b"one");
+        store.engine().disk().faults.fail(Some(step));
+        assert!(store.engine().fold().is_err());
+        store.engine().disk().faults.fail(None);
+        assert!(store.engine().fold().is_err(), "{step}: it was folded");
+        drop(store);
+        // What a power cut may leave of a file that was never synced.
+        std::fs::remove_file(folder.data("media/log")).unwrap();
+        let store = folder.open();
+        assert_eq!(read(&store, "log").unwrap(), b"one", "{step}");
+    }
+}
