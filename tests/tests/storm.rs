@@ -541,6 +541,13 @@ fn through_a_breaking_network_and_kills_of_the_host_every_line_is_there_once() {
             scope.spawn(|| rust_lines(&ways[1], "rust", 400, 4)),
             scope.spawn(|| python_client(&ways[2], "python", 200, 2)),
         ];
+        // Whoever connects for the first time is told where nothing answers; so all are in before it dies.
+        let begun = Instant::now();
+        let names = ["plain.txt", "rust.txt", "python.txt"];
+        while !names.iter().all(|name| daemon.stored(name).exists()) {
+            assert!(begun.elapsed() < PATIENCE, "they do not come in");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         for _ in 0..4 {
             std::thread::sleep(Duration::from_millis(1_200));
             daemon.kill();
