@@ -23,6 +23,8 @@ pub(crate) mod status;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::RwLock;
+
 use crate::capability::Services;
 
 /// What every client's operations go through.
@@ -32,6 +34,8 @@ pub(crate) struct Dispatch {
     pub(crate) board: board::Board,
     /// Operations that answer later.
     pub(crate) put_off: Arc<later::PutOff>,
+    /// Operations that may change files share it; one that lost to others again and again has it alone.
+    pub(crate) right_of_way: RwLock<()>,
     pub(crate) settings: SessionSettings,
     pub(crate) started: std::time::Instant,
 }

@@ -103,6 +103,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         services: services.clone(),
         board,
         put_off: put_off.clone(),
+        right_of_way: tokio::sync::RwLock::default(),
         settings: SessionSettings {
             receive_timeout: Duration::from_secs_f64(settings.host.receive_timeout_s),
             grace: Duration::from_secs_f64(settings.host.session_grace_s),

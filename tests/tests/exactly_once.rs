@@ -8,6 +8,7 @@
     reason = "tests"
 )]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use harness::{Daemon, Identity, Setup, Wire, args, lab, media};
@@ -630,6 +631,37 @@ fn an_operation_that_refuses_or_crashes_leaves_nothing() {
     assert!(again.recorded);
     assert_eq!(failed(&again).code, Code::PluginCrashed);
     assert_eq!(log(&daemon), "before\n");
+}
+
+/// One that takes long for a file which others change all the time gets its turn too.
+#[test]
+fn a_slow_plugin_is_not_kept_out_by_quick_ones() {
+    let daemon = Setup::new().lab().start();
+    let mut slow = daemon.client();
+    let rounds = lab::rounds_for(&mut slow, Duration::from_millis(30));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                let mut wire = daemon.client();
+                while !done.load(Ordering::Relaxed) {
+                    wire.call("ss", args!["log.txt", "quick\n"]);
+                }
+            });
+        }
+        let outcomes: Vec<_> = (0..4)
+            .map(|_| {
+                let reply = slow.call_reply("slow_note", args!["log.txt", "slow\n", rounds]);
+                slow.confirmed = reply.number;
+                reply.outcome
+            })
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        for outcome in outcomes {
+            assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+        }
+    });
+    assert_eq!(log(&daemon).matches("slow\n").count(), 4);
 }
 
 /// Two plugins write to one file at once: each line is there once, whole.

@@ -53,6 +53,7 @@ fn registry(folder: &std::path::Path, clients: usize) -> Registry {
         errands,
     });
     let dispatch = Arc::new(Dispatch {
+        right_of_way: tokio::sync::RwLock::default(),
         services,
         board: Board::new(Table::new([]).unwrap()),
         put_off,

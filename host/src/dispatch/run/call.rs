@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Code, Failure, OpEntry, Value, match_arguments};
 use pixelboy_store::{Blob as StoredBlob, ClientId, Transaction};
+use tokio::sync::{RwLockReadGuard, RwLockWriteGuard};
 use tokio::time::error::Elapsed;
 
 use super::ran::Ran;
@@ -33,6 +34,19 @@ pub(super) struct Call<'a> {
     pub(super) operation: &'a Operation,
     pub(super) entry: &'a OpEntry,
     pub(super) serving: &'a Serving,
+}
+
+/// Conflicts after which an operation is to run alone.
+const CONFLICTS_AMONG_OTHERS: u32 = 3;
+
+/// How long it waits for those that run, and they that come meanwhile for it.
+const ALONE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The right of way, until it is dropped.
+#[expect(dead_code, reason = "held, not looked at")]
+enum Way<'a> {
+    WithOthers(RwLockReadGuard<'a, ()>),
+    Alone(RwLockWriteGuard<'a, ()>),
 }
 
 /// Why an operation was not done in one go.
@@ -81,6 +95,7 @@ impl Call<'_> {
             } else {
                 std::mem::take(&mut args)
             };
+            let _way = self.right_of_way(attempt).await;
             match self.once(turn, own).await {
                 Ok(ran) => return Ok(ran),
                 Err(Again::Conflict) => {}
@@ -91,6 +106,21 @@ impl Call<'_> {
             Code::Busy,
             "other plugins kept changing the same file; nothing happened, try again",
         ))
+    }
+
+    /// Held while it runs: with others, or alone where it lost often, so that nobody can change what it changes.
+    async fn right_of_way(&self, attempt: u32) -> Option<Way<'_>> {
+        if !self.serving.version.can_conflict() {
+            return None;
+        }
+        let way = &self.context.dispatch.right_of_way;
+        if attempt > CONFLICTS_AMONG_OTHERS {
+            // Nobody waits long for one that is slow: then it takes its chances again.
+            if let Ok(alone) = tokio::time::timeout(ALONE_LIMIT, way.write()).await {
+                return Some(Way::Alone(alone));
+            }
+        }
+        Some(Way::WithOthers(way.read().await))
     }
 
     async fn once(&self, turn: &mut Turn<'_>, args: Vec<Value>) -> Result<Ran, Again> {
