@@ -254,6 +254,11 @@ impl Upload {
         Ok(())
     }
 
+    /// Drops the upload with its part, in one step: opened again it begins anew.
+    pub fn abort(self) {
+        self.engine.drop_upload(self.name, &self.part);
+    }
+
     fn wait(&self, position: crate::Position) -> Result<(), UploadError> {
         block_on(WaitFuture::new(self.engine.clone(), position))
             .map(|_| ())

@@ -784,30 +784,18 @@ fn what_is_shown_and_played_stays_when_its_file_goes() {
 fn a_plugin_that_computes_holds_no_other_up() {
     let daemon = Setup::new().lab().start();
     let mut busy = daemon.client();
-    let rounds = harness::lab::rounds_for(&mut busy, Duration::from_secs(2));
+    let rounds = harness::lab::rounds_for(&mut busy, Duration::from_secs(5));
     let number = busy.ask("spin", args![rounds]);
     let mut wire = daemon.client();
-    let mut took = Vec::new();
     let begun = std::time::Instant::now();
-    while begun.elapsed() < Duration::from_secs(1) {
-        let one = std::time::Instant::now();
+    // Each waits for the disk, which may be slow; held up, the first would wait for the plugin to end.
+    for _ in 0..3 {
         wire.call("ss", args!["log.txt", "x"]);
-        took.push(one.elapsed());
-        wire.confirmed = wire.id.next_number - 1;
     }
+    let took = begun.elapsed();
     assert!(
         busy.try_reply(number, Duration::ZERO).is_err(),
-        "it did not compute for long"
-    );
-    took.sort();
-    println!(
-        "{} appends beside it, slowest {:?}",
-        took.len(),
-        took.last().unwrap()
-    );
-    assert!(
-        took[took.len() * 9 / 10] < Duration::from_millis(100),
-        "{took:?}"
+        "three appends took {took:?}, until it had computed"
     );
 }
 

@@ -182,19 +182,21 @@ fn a_durable_timer_waits_for_a_plugin_that_is_away() {
 fn a_timer_that_was_cancelled_or_set_anew_before_its_turn_does_not_fire() {
     let daemon = Setup::new().actor().start();
     let (mut busy, mut wire) = (daemon.client(), daemon.client());
+    // One client's operations would wait for each other, and line up behind the firing.
+    let mut other = daemon.client();
     for durable in [false, true] {
         for id in ["cancelled", "anew"] {
-            wire.call("set_timer", args![id, 300, "no", durable]);
+            wire.call("set_timer", args![id, 1000, "no", durable]);
         }
-        let slow = busy.ask("slow", args![200_000_000_i64]);
+        let slow = busy.ask("slow", args![1_200_000_000_i64]);
         // Read, and so under way.
         pass(50);
         let cancel = wire.ask("cancel_timer", args!["cancelled"]);
-        let anew = wire.ask("set_timer", args!["anew", 600, "yes", durable]);
+        let anew = other.ask("set_timer", args!["anew", 600, "yes", durable]);
         let begun = Instant::now();
         busy.reply(slow);
         wire.reply(cancel);
-        wire.reply(anew);
+        other.reply(anew);
         println!("busy for {:?}", begun.elapsed());
         until_fired(&daemon, "anew yes");
         pass(300);

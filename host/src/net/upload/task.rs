@@ -235,14 +235,7 @@ impl Receiving {
                     return Ok(ControlFlow::Break(Last::Finished(finished)));
                 }
                 Work::Take(Piece::Abort) => {
-                    let Task {
-                        store,
-                        client,
-                        transfer,
-                        ..
-                    } = self.task;
-                    drop(self.upload);
-                    store.abort_upload(client, transfer)?;
+                    self.upload.abort();
                     return Ok(ControlFlow::Break(Last::Nothing));
                 }
                 Work::Sync => self.sync()?,
