@@ -11,6 +11,7 @@ pub(crate) mod opcode;
 pub(crate) mod ops;
 pub(crate) mod ping;
 pub(crate) mod play;
+pub(crate) mod plugin;
 pub(crate) mod show;
 pub(crate) mod sound;
 pub(crate) mod status;
@@ -58,6 +59,7 @@ pub(crate) async fn run(line: Line) -> Result<(), Trouble> {
         Word::Ops(word) => word.run(&settings).await,
         Word::Call(word) => word.run(&settings).await,
         Word::Ping(word) => word.run(&settings).await,
+        Word::Plugin(word) => word.run(&settings).await,
         Word::Completions(word) => word.run(),
         Word::Help(word) => word.run(&settings).await,
         Word::Opcode(words) => opcode::run(words, settings).await,

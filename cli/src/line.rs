@@ -29,6 +29,9 @@ With --json, one JSON object goes to standard output for each reply, also for fa
   {\"error\": {\"code\": \"not-found\", \"message\": …, \"details\": {…}}}
 \"stored\" is the position in the device's commit order: what it stands by is on the device's disk.";
 
+/// Where a device listens that is not told otherwise.
+pub(crate) const DEFAULT_HOST: &str = "127.0.0.1:7777";
+
 /// Stores, shows and plays on a pixelboy device.
 #[derive(Debug, Parser)]
 #[command(
@@ -56,7 +59,7 @@ pub(crate) struct Settings {
         global = true,
         value_name = "HOST[:PORT]",
         env = "PIXELBOY_HOST",
-        default_value = "127.0.0.1:7777"
+        default_value = DEFAULT_HOST
     )]
     pub(crate) host: String,
     /// Print JSON instead of sentences.
@@ -89,6 +92,7 @@ pub(crate) enum Word {
     Ops(command::ops::Ops),
     Call(command::call::Call),
     Ping(command::ping::Ping),
+    Plugin(command::plugin::Plugin),
     Completions(command::completions::Completions),
     Help(command::help::Help),
     #[command(external_subcommand)]

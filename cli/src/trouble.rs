@@ -18,6 +18,8 @@ pub(crate) enum Trouble {
     Device(Error),
     /// The same, with what to try.
     Advised(Error, String),
+    /// Something was changed here, and it is not known what the device makes of it.
+    Unsettled(String),
     /// Ctrl-C.
     Interrupted,
     /// Nobody reads the output any more.
@@ -59,6 +61,7 @@ impl Trouble {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Output(_) => 2,
+            Self::Unsettled(_) => 4,
             Self::Interrupted => 130,
             Self::BrokenPipe => 0,
             Self::Device(error) | Self::Advised(error, _) => match error {
@@ -86,7 +89,7 @@ impl Trouble {
     /// A sentence a person can act on.
     pub(crate) fn message(&self) -> String {
         match self {
-            Self::Usage(text) => text.clone(),
+            Self::Usage(text) | Self::Unsettled(text) => text.clone(),
             Self::Device(error) => of_error(error),
             Self::Advised(error, advice) => format!("{}\n{advice}", of_error(error)),
             Self::Interrupted => "stopped".to_owned(),
@@ -98,6 +101,7 @@ impl Trouble {
     fn json(&self) -> Json {
         let (code, details) = match self {
             Self::Usage(_) | Self::Output(_) => ("usage", vec![]),
+            Self::Unsettled(_) => ("outcome-unknown", vec![]),
             Self::Interrupted | Self::BrokenPipe => ("interrupted", vec![]),
             Self::Device(error) | Self::Advised(error, _) => match error {
                 Error::Failed(failure) => (failure.code.name(), failure.details.clone()),

@@ -24,12 +24,12 @@ pub(crate) mod work;
 
 use std::sync::Arc;
 
-use wasmtime::StoreLimits;
 use wasmtime::component::ResourceTable;
 
 use self::device::Device;
 use self::log::pace::Pace;
 use self::work::Work;
+use crate::plugin::room::Room;
 
 /// What all guests share: the stations that reads go to.
 pub(crate) struct Services {
@@ -64,7 +64,7 @@ pub(crate) struct Identity {
 /// The host's side of one guest instance: what it can reach, and what its running operation has staged.
 pub(crate) struct Guest {
     pub(crate) table: ResourceTable,
-    pub(crate) limits: StoreLimits,
+    pub(crate) room: Room,
     pub(crate) identity: Arc<Identity>,
     pub(crate) services: Arc<Services>,
     pub(crate) work: Work,

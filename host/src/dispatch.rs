@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::sync::RwLock;
 
 use crate::capability::Services;
+use crate::plugin::unserved::Unserved;
 
 /// What every client's operations go through.
 pub(crate) struct Dispatch {
@@ -36,6 +37,8 @@ pub(crate) struct Dispatch {
     pub(crate) put_off: Arc<later::PutOff>,
     /// Operations that may change files share it; one that lost to others again and again has it alone.
     pub(crate) right_of_way: RwLock<()>,
+    /// Plugin files that do not serve.
+    pub(crate) unserved: Arc<Unserved>,
     pub(crate) settings: SessionSettings,
     pub(crate) started: std::time::Instant,
 }

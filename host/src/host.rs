@@ -104,6 +104,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         board,
         put_off: put_off.clone(),
         right_of_way: tokio::sync::RwLock::default(),
+        unserved: Arc::default(),
         settings: SessionSettings {
             receive_timeout: Duration::from_secs_f64(settings.host.receive_timeout_s),
             grace: Duration::from_secs_f64(settings.host.session_grace_s),
@@ -121,6 +122,7 @@ async fn serve(args: &Args, settings: Settings) -> Result<(), StartError> {
         lines.clone(),
         put_off,
         settings.host.plugins.clone(),
+        dispatch.unserved.clone(),
     );
     let watch = Watch::start(&settings.host.plugins, &args.config);
     loader.refresh(&settings.plugins, &dispatch.board).await;
@@ -378,8 +380,12 @@ async fn reload(
                     tracing::info!(file = %file.display(), "settings outside [plugins] take effect at the next start");
                 }
                 now = new;
+                dispatch.unserved.settings(None);
             }
-            Err(error) => tracing::warn!(%error, "settings not taken in; those before serve on"),
+            Err(error) => {
+                tracing::warn!(%error, "settings not taken in; those before serve on");
+                dispatch.unserved.settings(Some(error.to_string()));
+            }
         }
         loader.refresh(&now.plugins, &dispatch.board).await;
     }

@@ -6,6 +6,7 @@
 pub(crate) mod cache;
 pub(crate) mod compile;
 pub(crate) mod contract;
+pub(crate) mod durations;
 pub(crate) mod engine;
 pub(crate) mod grants;
 pub(crate) mod health;
@@ -13,8 +14,10 @@ pub(crate) mod instance;
 pub(crate) mod link;
 pub(crate) mod loader;
 pub(crate) mod manifest;
+pub(crate) mod room;
 pub(crate) mod seat;
 pub(crate) mod ticker;
+pub(crate) mod unserved;
 pub(crate) mod values;
 pub(crate) mod version;
 pub(crate) mod watch;

@@ -31,7 +31,15 @@ impl Status {
 fn sentences(status: &Value) -> String {
     let mut text = format!("showing  {}\nplaying  {}", shown(status), playing(status));
     let known = [
-        "shown", "playing", "volume", "display", "host", "protocol", "uptime_s", "plugins",
+        "shown",
+        "playing",
+        "volume",
+        "display",
+        "host",
+        "protocol",
+        "uptime_s",
+        "plugins",
+        "settings_fault",
     ];
     if let Some(volume) = status.get("volume") {
         let _ = write!(text, "\nvolume   {volume}");
@@ -61,6 +69,11 @@ fn sentences(status: &Value) -> String {
     {
         let part = |key| about.get(key).map(said_inline).unwrap_or_default();
         let label = if index == 0 { "plugins" } else { "" };
+        let state = part("state");
+        if about.get("calls").is_none() {
+            let _ = write!(text, "\n{label:7}  {} {state}", plain(name));
+            continue;
+        }
         let _ = write!(
             text,
             "\n{label:7}  {} {}, {} calls, {} failures",
@@ -69,6 +82,9 @@ fn sentences(status: &Value) -> String {
             part("calls"),
             part("failures")
         );
+        if !matches!(state.as_str(), "" | "running") {
+            let _ = write!(text, ", {state}");
+        }
     }
     // What a later host tells is shown as it came; what is of this line's own session is of no use.
     let own = ["receive_timeout_s", "pass_time_out", "sessions"];

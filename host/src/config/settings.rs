@@ -104,12 +104,19 @@ pub(crate) struct PluginSettings {
     /// What it may use: any of store, kv, probe, display, audio, client, timer, settings.
     #[serde(default)]
     pub(crate) allow: Vec<String>,
+    /// False: it does not serve, and its table stays.
+    #[serde(default = "yes")]
+    pub(crate) enabled: bool,
     /// How much it may use.
     #[serde(default)]
     pub(crate) limits: Limits,
     /// Its own settings.
     #[serde(default)]
     pub(crate) settings: toml::Table,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// `[plugins.NAME.limits]`

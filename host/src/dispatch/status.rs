@@ -5,9 +5,14 @@ use std::time::Instant;
 use pixelboy_protocol::Value;
 
 use super::Dispatch;
+use super::board::Serving;
 use super::session::Session;
 use crate::plugin::health::Out;
+use crate::plugin::unserved::Refused;
 use crate::plugin::version::Version;
+
+/// A compiler can say much about a file.
+const MOST_REASON_CHARS: usize = 1000;
 
 /// The device as it is now, as a map that grows by keys.
 pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
@@ -69,6 +74,10 @@ pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
             Value::Int(services.audience.sessions().len() as i64),
         ),
         ("plugins", plugins(dispatch)),
+        (
+            "settings_fault",
+            optional(dispatch.unserved.settings_fault()),
+        ),
     ];
     if let Some(session) = session {
         status.push((
@@ -80,31 +89,106 @@ pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
     map(status)
 }
 
+/// By name: those that serve, and files that do not.
 fn plugins(dispatch: &Dispatch) -> Value {
     let table = dispatch.board.now();
-    let mut plugins: Vec<(String, Value)> = Vec::new();
-    for serving in table.plugins() {
-        let (calls, failures) = serving.seat.counts();
-        let about = map([
-            ("about", serving.version.manifest.about.clone().into()),
-            ("version", serving.version.manifest.version.clone().into()),
-            ("calls", Value::Int(calls as i64)),
-            ("failures", Value::Int(failures as i64)),
-            ("state", state(&serving.version).into()),
-        ]);
-        plugins.push((serving.seat.name.to_string(), about));
-    }
+    let unserved = dispatch.unserved.now();
+    let newer = |name: &str| unserved.refused.iter().find(|refused| refused.name == name);
+    let serving = table
+        .plugins()
+        .map(|serving| {
+            let name = serving.seat.name.to_string();
+            let about = served(serving, newer(&name));
+            (name, about)
+        })
+        .collect::<Vec<_>>();
+    let serves = |name: &str| table.plugin(name).is_some();
+    let refused = unserved.refused.iter().filter(|one| !serves(&one.name));
+    let refused = refused.map(|one| (one.name.clone(), map(of_refused(one, "refused"))));
+    let lying = unserved.not_enabled.iter().filter(|one| !serves(&one.name));
+    let lying = lying.map(|one| {
+        let about = [
+            ("state", "not enabled".into()),
+            ("file", one.file.display().to_string().into()),
+        ];
+        (one.name.clone(), map(about))
+    });
+    let mut plugins: Vec<(String, Value)> =
+        serving.into_iter().chain(refused).chain(lying).collect();
     plugins.sort_by(|a, b| a.0.cmp(&b.0));
+    plugins.dedup_by(|a, b| a.0 == b.0);
     Value::Map(plugins)
 }
 
-/// Whether calls are let through.
-fn state(version: &Version) -> &'static str {
+/// A plugin that serves; `newer` is what was to replace it and is not taken in.
+fn served(serving: &Serving, newer: Option<&Refused>) -> Value {
+    let (seat, version) = (&serving.seat, &serving.version);
+    let counts = seat.counts();
+    let (state, reason) = state(version);
+    let ops = version.manifest.rows.iter().map(|row| &row.op);
+    let newer = newer.map(|newer| {
+        let state = match newer.why.wants_grant {
+            true => "pending",
+            false => "refused",
+        };
+        map(of_refused(newer, state))
+    });
+    let number = |number: u64| Value::Int(number as i64);
+    map([
+        ("state", state.into()),
+        ("reason", optional(reason)),
+        ("file", version.settings.file.display().to_string().into()),
+        ("sha256", version.digest.to_string().into()),
+        ("version", version.manifest.version.clone().into()),
+        ("about", version.manifest.about.clone().into()),
+        ("ops", texts(ops)),
+        ("allow", texts(&version.settings.allow)),
+        (
+            "memory_bytes",
+            number(counts.memory_bytes.max(version.spare_bytes())),
+        ),
+        ("calls", number(counts.calls)),
+        ("failures", number(counts.failures)),
+        ("p50_us", optional(counts.p50_us.map(number))),
+        ("p99_us", optional(counts.p99_us.map(number))),
+        ("newer", optional(newer)),
+    ])
+}
+
+/// A file that did not become a version.
+fn of_refused(refused: &Refused, state: &str) -> [(&'static str, Value); 5] {
+    let digest = refused.digest.map(|digest| digest.to_string());
+    let reason: String = refused.why.text.chars().take(MOST_REASON_CHARS).collect();
+    [
+        ("state", state.into()),
+        ("reason", reason.into()),
+        ("file", refused.file.display().to_string().into()),
+        ("sha256", optional(digest)),
+        ("allow", texts(&refused.allow)),
+    ]
+}
+
+/// Whether calls are let through, and why not.
+fn state(version: &Version) -> (&'static str, Option<String>) {
+    let crashed = |then: &str| {
+        let crashes = version.health.crashes();
+        Some(format!("it crashed {crashes} times in a row; {then}"))
+    };
     match version.health.out(Instant::now()) {
-        None => "running",
-        Some(Out::Rests(_)) => "resting",
-        Some(Out::Quarantined) => "quarantined",
+        None => ("running", None),
+        Some(Out::Rests(left)) => {
+            let left = format!("it serves again in {:.1} s", left.as_secs_f64());
+            ("resting", crashed(&left))
+        }
+        Some(Out::Quarantined) => (
+            "quarantined",
+            crashed("it serves again when its file or its table in config.toml changes"),
+        ),
     }
+}
+
+fn texts<'a>(texts: impl IntoIterator<Item = &'a String>) -> Value {
+    Value::List(texts.into_iter().map(|text| text.clone().into()).collect())
 }
 
 fn map<'a>(entries: impl IntoIterator<Item = (&'a str, Value)>) -> Value {

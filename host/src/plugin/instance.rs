@@ -5,23 +5,18 @@
 use std::sync::Arc;
 
 use wasmtime::component::{Resource, ResourceTable};
-use wasmtime::{Store, StoreLimitsBuilder, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::contract::pixelboy::plugin::types::{Failure, Outcome, Values};
 use super::contract::{Plugin, PluginPre};
 use super::engine::Engine;
 use super::manifest::Draft;
+use super::room::Room;
 use super::ticker::TICK;
 use crate::capability::call::Call;
 use crate::capability::work::Work;
 use crate::capability::{Guest, Identity, Services};
 use crate::config::Limits;
-
-/// What a component may be made of; one completed by the host has one memory, two tables and four instances.
-const MAX_MEMORIES: usize = 2;
-const MAX_TABLES: usize = 8;
-const MAX_TABLE_ELEMENTS: usize = 64 << 10;
-const MAX_INSTANCES: usize = 32;
 
 /// Handles that a guest may hold at a time; each may keep a file open.
 const MAX_HANDLES: usize = 256;
@@ -62,21 +57,14 @@ impl Instance {
         table.set_max_capacity(MAX_HANDLES);
         let guest = Guest {
             table,
-            limits: StoreLimitsBuilder::new()
-                .memory_size((limits.memory_mib as usize) << 20)
-                .memories(MAX_MEMORIES)
-                .tables(MAX_TABLES)
-                .table_elements(MAX_TABLE_ELEMENTS)
-                .instances(MAX_INSTANCES)
-                .trap_on_grow_failure(true)
-                .build(),
+            room: Room::new(limits.memory_mib),
             identity,
             services,
             work: Work::default(),
             ticks_left: 0,
         };
         let mut store = Store::new(&engine.wasmtime, guest);
-        store.limiter(|guest| &mut guest.limits);
+        store.limiter(|guest| &mut guest.room);
         store.epoch_deadline_callback(|mut context| {
             let guest = context.data_mut();
             match guest.ticks_left.checked_sub(1) {
@@ -183,6 +171,11 @@ impl Instance {
     /// The guest's side of handles, for what an answer holds.
     pub(crate) fn guest(&mut self) -> &mut Guest {
         self.store.data_mut()
+    }
+
+    /// Bytes of its memory.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.store.data().room.used_bytes()
     }
 
     /// Whether it may be entered again: it kept no handle.

@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 
 use super::cache::{Cache, ContentDigest};
 use super::engine::Engine;
+use super::link::LinkError;
 use super::seat::Seat;
+use super::unserved::{NotEnabled, Reason, Refused, Unserved};
 use super::version::{LoadError, MAX_FILE_MIB, Version};
 use crate::capability::Services;
 use crate::config::PluginSettings;
@@ -41,12 +43,20 @@ pub(crate) struct Loader {
     clashed: BTreeSet<String>,
     /// Files that are not named in config.toml and were told of.
     not_enabled: Vec<PathBuf>,
+    unserved: Arc<Unserved>,
 }
 
-#[derive(PartialEq)]
+/// What was tried and not taken in.
 struct Refusal {
     digest: Option<ContentDigest>,
     settings: PluginSettings,
+    why: Reason,
+}
+
+impl Refusal {
+    fn is_of(&self, digest: Option<ContentDigest>, settings: &PluginSettings) -> bool {
+        self.digest == digest && self.settings == *settings
+    }
 }
 
 /// What is to be done about one plugin.
@@ -54,7 +64,7 @@ enum Step {
     Keep,
     Serve(Box<Version>),
     Remove(&'static str),
-    Refuse(Option<ContentDigest>, String),
+    Refuse(Option<ContentDigest>, Reason),
 }
 
 impl Loader {
@@ -66,6 +76,7 @@ impl Loader {
         lines: Lines,
         put_off: Arc<PutOff>,
         folder: PathBuf,
+        unserved: Arc<Unserved>,
     ) -> Self {
         Self {
             engine,
@@ -80,11 +91,16 @@ impl Loader {
             refused: BTreeMap::new(),
             clashed: BTreeSet::new(),
             not_enabled: Vec::new(),
+            unserved,
         }
     }
 
     /// Looks at every file and swaps what changed.
-    pub(crate) async fn refresh(&mut self, wanted: &Wanted, board: &Board) {
+    pub(crate) async fn refresh(&mut self, named: &Wanted, board: &Board) {
+        let enabled = named.iter().filter(|(_, settings)| settings.enabled);
+        let wanted: Wanted = enabled
+            .map(|(name, settings)| (name.clone(), settings.clone()))
+            .collect();
         let gone: Vec<String> = self
             .serving
             .keys()
@@ -92,14 +108,32 @@ impl Loader {
             .cloned()
             .collect();
         for name in gone {
-            self.remove(&name, "config.toml no longer names it", board)
-                .await;
+            let why = match named.contains_key(&name) {
+                true => "config.toml disables it",
+                false => "config.toml no longer names it",
+            };
+            self.remove(&name, why, board).await;
         }
+        self.refused.retain(|name, _| wanted.contains_key(name));
         // A swap may let one in that was kept out before it, so once more where that may be.
         for _ in 0..2 {
-            self.go_through(wanted, board).await;
+            self.go_through(&wanted, board).await;
         }
-        self.tell_not_enabled(wanted);
+        let lying = self.lying(named);
+        self.tell_not_enabled(&lying, named);
+        self.publish(lying);
+    }
+
+    /// Leaves for `status` what does not serve.
+    fn publish(&self, not_enabled: Vec<NotEnabled>) {
+        let refused = self.refused.iter().map(|(name, refusal)| Refused {
+            name: name.clone(),
+            file: refusal.settings.file.clone(),
+            digest: refusal.digest,
+            allow: refusal.settings.allow.clone(),
+            why: refusal.why.clone(),
+        });
+        self.unserved.found(refused.collect(), not_enabled);
     }
 
     async fn go_through(&mut self, wanted: &Wanted, board: &Board) {
@@ -108,7 +142,7 @@ impl Loader {
                 Step::Keep => {}
                 Step::Serve(version) => self.serve(name, *version, board).await,
                 Step::Remove(why) => self.remove(name, why, board).await,
-                Step::Refuse(digest, why) => self.refuse(name, settings, digest, &why),
+                Step::Refuse(digest, why) => self.refuse(name, settings, digest, why),
             }
         }
     }
@@ -125,9 +159,9 @@ impl Loader {
                     "there is no {}; build it, or remove [plugins.{name}]",
                     file.display()
                 );
-                return Step::Refuse(None, why);
+                return Step::Refuse(None, why.into());
             }
-            Err(error) => return Step::Refuse(None, error.to_string()),
+            Err(error) => return Step::Refuse(None, reason(&error)),
         };
         let digest = ContentDigest::of(&bytes);
         let known = self.serving.get(name);
@@ -136,11 +170,8 @@ impl Loader {
         {
             return Step::Keep;
         }
-        let refusal = Refusal {
-            digest: Some(digest),
-            settings: settings.clone(),
-        };
-        if self.refused.get(name) == Some(&refusal) {
+        let refused = self.refused.get(name);
+        if refused.is_some_and(|refusal| refusal.is_of(Some(digest), settings)) {
             return Step::Keep;
         }
         match Version::load(
@@ -155,7 +186,7 @@ impl Loader {
         .await
         {
             Ok(version) => Step::Serve(Box::new(version)),
-            Err(error) => Step::Refuse(Some(digest), error.to_string()),
+            Err(error) => Step::Refuse(Some(digest), reason(&error)),
         }
     }
 
@@ -200,7 +231,7 @@ impl Loader {
                     Some(before) => self.serving.insert(name.to_owned(), before),
                     None => self.serving.remove(name),
                 };
-                self.refuse(name, &settings, Some(digest), &clash.to_string());
+                self.refuse(name, &settings, Some(digest), clash.to_string().into());
                 self.clashed.insert(name.to_owned());
             }
         }
@@ -247,7 +278,13 @@ impl Loader {
                     self.tell_started(&name, true);
                     let (digest, settings) =
                         (Some(failed.version.digest), failed.version.settings.clone());
-                    self.refused.insert(name, Refusal { digest, settings });
+                    let why = why.to_owned().into();
+                    let refusal = Refusal {
+                        digest,
+                        settings,
+                        why,
+                    };
+                    self.refused.insert(name, refusal);
                     failed.seat.retire(failed.version.serial).await;
                 }
                 Err(clash) => {
@@ -291,51 +328,76 @@ impl Loader {
         name: &str,
         settings: &PluginSettings,
         digest: Option<ContentDigest>,
-        why: &str,
+        why: Reason,
     ) {
-        let refusal = Refusal {
-            digest,
-            settings: settings.clone(),
-        };
-        if self.refused.get(name) == Some(&refusal) {
+        let before = self.refused.get(name);
+        if before.is_some_and(|refusal| refusal.is_of(digest, settings)) {
             return;
         }
         match self.serving.get(name) {
             Some(now) => {
                 let version = &now.version.manifest.version;
-                tracing::warn!(plugin = name, %why, %version, "plugin not taken in; the version before it serves on");
+                tracing::warn!(plugin = name, why = %why.text, %version, "plugin not taken in; the version before it serves on");
             }
-            None => tracing::warn!(plugin = name, %why, "plugin not taken in"),
+            None => tracing::warn!(plugin = name, why = %why.text, "plugin not taken in"),
         }
+        let refusal = Refusal {
+            digest,
+            settings: settings.clone(),
+            why,
+        };
         self.refused.insert(name.to_owned(), refusal);
     }
 
-    /// Says once what a file that lies there would need.
-    fn tell_not_enabled(&mut self, wanted: &Wanted) {
+    /// The files in the folder that are not named, and those that are named and not enabled.
+    fn lying(&self, named: &Wanted) -> Vec<NotEnabled> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
             tracing::warn!(folder = %self.folder.display(), "there is no plugins folder; create it, or set --plugins");
-            return;
+            return Vec::new();
         };
-        let mut lying: Vec<PathBuf> = entries
+        let mut files: Vec<PathBuf> = entries
             .flatten()
             .map(|entry| PathBuf::from(entry.file_name()))
             .filter(|file| file.extension().is_some_and(|ending| ending == "wasm"))
-            .filter(|file| !wanted.values().any(|plugin| plugin.file == *file))
+            .filter(|file| !named.values().any(|plugin| plugin.file == *file))
             .collect();
-        lying.sort();
-        for file in lying.iter().filter(|file| !self.not_enabled.contains(file)) {
-            let name = file
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+        files.sort();
+        let unnamed = files.into_iter().map(|file| {
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            // A plugin of this name may have another file.
+            let name = match named.contains_key(&*stem) {
+                true => file.to_string_lossy().into_owned(),
+                false => stem.into_owned(),
+            };
+            NotEnabled { name, file }
+        });
+        let disabled = named.iter().filter(|(_, settings)| !settings.enabled);
+        let disabled = disabled.map(|(name, settings)| NotEnabled {
+            name: name.clone(),
+            file: settings.file.clone(),
+        });
+        disabled.chain(unnamed).collect()
+    }
+
+    /// Says once what a file that lies there would need.
+    fn tell_not_enabled(&mut self, lying: &[NotEnabled], named: &Wanted) {
+        let unnamed = lying.iter().filter(|one| !named.contains_key(&one.name));
+        let new = unnamed.filter(|one| !self.not_enabled.contains(&one.file));
+        for NotEnabled { name, file } in new {
             tracing::info!(
-                "plugin {} not enabled; to enable it, add to config.toml:\n\n[plugins.{name}]\nfile = \"{}\"\nallow = []\n",
+                "plugin {} not enabled; to enable it: pixelboy plugin enable {name} --allow …, or add to config.toml:\n\n[plugins.{name}]\nfile = \"{}\"\nallow = []\n",
                 file.display(),
                 file.display()
             );
         }
-        self.not_enabled = lying;
+        self.not_enabled = lying.iter().map(|one| one.file.clone()).collect();
+    }
+}
+
+fn reason(error: &LoadError) -> Reason {
+    Reason {
+        text: error.to_string(),
+        wants_grant: matches!(error, LoadError::Link(LinkError::NotGranted(..))),
     }
 }
 

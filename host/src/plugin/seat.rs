@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
 
+use super::durations::Durations;
 use super::instance::{Fault, Instance};
 use super::version::Version;
 
@@ -15,6 +17,20 @@ pub(crate) struct Seat {
     waiting: AtomicUsize,
     calls: AtomicU64,
     failures: AtomicU64,
+    durations: Durations,
+    memory_bytes: AtomicU64,
+}
+
+/// What is known of a plugin's calls since the host started.
+pub(crate) struct Counts {
+    pub(crate) calls: u64,
+    /// Those that trapped or ran out of time.
+    pub(crate) failures: u64,
+    /// How long half of them took, commit included, and 99 of 100; none before the first.
+    pub(crate) p50_us: Option<u64>,
+    pub(crate) p99_us: Option<u64>,
+    /// Of the guest as the last call left it; 0 where none is kept.
+    pub(crate) memory_bytes: u64,
 }
 
 /// Too many wait already: so many.
@@ -41,6 +57,19 @@ struct Sitting {
 pub(crate) struct Turn<'a> {
     seat: &'a Seat,
     guard: tokio::sync::MutexGuard<'a, Option<Sitting>>,
+    /// When its guest was first asked for.
+    begun: Option<Instant>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(begun) = self.begun {
+            self.seat.durations.note(begun.elapsed());
+            let kept = self.guard.as_ref();
+            let bytes = kept.map_or(0, |sitting| sitting.instance.memory_bytes());
+            self.seat.memory_bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Seat {
@@ -52,6 +81,8 @@ impl Seat {
             waiting: AtomicUsize::new(0),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            durations: Durations::default(),
+            memory_bytes: AtomicU64::new(0),
         }
     }
 
@@ -69,15 +100,22 @@ impl Seat {
                 self.taken.lock().await
             }
         };
-        Ok(Turn { seat: self, guard })
+        Ok(Turn {
+            seat: self,
+            guard,
+            begun: None,
+        })
     }
 
-    /// Operations run, and how many of them trapped or ran out of time.
-    pub(crate) fn counts(&self) -> (u64, u64) {
-        (
-            self.calls.load(Ordering::Relaxed),
-            self.failures.load(Ordering::Relaxed),
-        )
+    /// What is known of its calls.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            calls: self.calls.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            p50_us: self.durations.percentile_us(0.5),
+            p99_us: self.durations.percentile_us(0.99),
+            memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+        }
     }
 
     /// The version is gone: its guest's memory need not stay.
@@ -88,6 +126,7 @@ impl Seat {
             .is_some_and(|sitting| sitting.serial == serial)
         {
             *guard = None;
+            self.memory_bytes.store(0, Ordering::Relaxed);
         }
     }
 }
@@ -96,6 +135,7 @@ impl Turn<'_> {
     /// A guest of this version; it is lost unless it is given back.
     pub(crate) async fn instance(&mut self, version: &Version) -> Result<Instance, Fault> {
         self.seat.calls.fetch_add(1, Ordering::Relaxed);
+        self.begun.get_or_insert_with(Instant::now);
         match self.guard.take() {
             Some(sitting) if sitting.serial == version.serial => Ok(sitting.instance),
             // Rare, and large: kept out of the future of every call.

@@ -143,6 +143,12 @@ impl Version {
         }
     }
 
+    /// Bytes of the guest that waits for the first call.
+    pub(crate) fn spare_bytes(&self) -> u64 {
+        let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        spare.as_ref().map_or(0, Instance::memory_bytes)
+    }
+
     /// Whether another plugin may change what it changes: files are shared, the rest is its own.
     pub(crate) fn can_conflict(&self) -> bool {
         self.settings.allow.iter().any(|grant| grant == "store")

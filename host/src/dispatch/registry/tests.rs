@@ -57,6 +57,7 @@ fn registry(folder: &std::path::Path, clients: usize) -> Registry {
         services,
         board: Board::new(Table::new([]).unwrap()),
         put_off,
+        unserved: Arc::default(),
         settings: SessionSettings {
             receive_timeout: Duration::from_secs(5),
             grace: Duration::ZERO,
