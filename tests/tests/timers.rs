@@ -186,7 +186,7 @@ fn a_timer_that_was_cancelled_or_set_anew_before_its_turn_does_not_fire() {
     let mut other = daemon.client();
     for durable in [false, true] {
         for id in ["cancelled", "anew"] {
-            wire.call("set_timer", args![id, 1000, "no", durable]);
+            wire.call("set_timer", args![id, 700, "no", durable]);
         }
         let slow = busy.ask("slow", args![1_200_000_000_i64]);
         // Read, and so under way.
