@@ -112,6 +112,26 @@ impl Kit {
         Bare::start(Command::new(&self.this).args(["floor", "echo"]))
     }
 
+    /// SQLite behind a bare server, with its database in `folder`.
+    pub(crate) fn bare_rows(&self, folder: &Path, batched: bool) -> Result<Bare, Fault> {
+        let mut command = Command::new(&self.this);
+        command.args(["floor", "rows"]);
+        command.arg(folder.join(if batched {
+            "batched.sqlite"
+        } else {
+            "alone.sqlite"
+        }));
+        if batched {
+            command.arg("--batched");
+        }
+        Bare::start(&mut command)
+    }
+
+    /// On the disk that is measured.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The bare receiver, which writes into a file on the disk that is measured.
     pub(crate) fn bare_receiver(&self) -> Result<Bare, Fault> {
         let file = self
@@ -140,6 +160,11 @@ impl Device<'_> {
 
     /// Starts the daemon where this thread may run; returns when clients can connect.
     pub(crate) fn start(&self) -> Result<Daemon, Fault> {
+        self.start_with(&[])
+    }
+
+    /// The same, with this added to its environment.
+    pub(crate) fn start_with(&self, environment: &[(&str, &Path)]) -> Result<Daemon, Fault> {
         let folder = self.folder.path();
         let (ready, log) = (folder.join("ready"), folder.join("log"));
         let mut command = Command::new(&self.kit.pixelboyd);
@@ -152,7 +177,8 @@ impl Device<'_> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(&log)?);
+            .stderr(File::create(&log)?)
+            .envs(environment.iter().copied());
         let began = Instant::now();
         let mut daemon = Daemon {
             child: command.spawn().map_err(|error| {

@@ -1,13 +1,17 @@
 //! The floors: servers that do the least that can be done, each in a process of its own.
 //! Invariant: as good as such a server can be written plainly, so that a ratio flatters nobody.
-//! Not here: durability (the receiver's one sync is all), checks, errors of clients.
+//! Not here: checks, errors of clients.
+
+mod rows;
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use rustix::fs::Advice;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::Fault;
@@ -28,10 +32,21 @@ enum Server {
         /// Replaced each time.
         file: PathBuf,
     },
+    /// Bodies of frames become rows of the SQLite database FILE; each frame comes back when its row is on disk.
+    Rows {
+        /// New.
+        file: PathBuf,
+        /// All rows that wait go into one transaction; otherwise each has its own.
+        #[arg(long)]
+        batched: bool,
+    },
 }
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 64 << 10;
+
+/// Between two requests for write-back.
+const WRITE_BACK_BYTES: u64 = 1 << 20;
 
 /// Serves until standard input ends.
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
@@ -42,15 +57,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     println!("{}", listener.local_addr()?);
     match &args.server {
-        Server::Echo => {
-            // The same runtime as the daemon's.
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .enable_all()
-                .build()?;
-            runtime.block_on(echo(listener))
+        Server::Echo => runtime()?.block_on(echo(listener)),
+        Server::Rows { file, batched } => {
+            runtime()?.block_on(rows::serve(listener, file, *batched))
         }
         Server::Receive { file } => receive(&listener, file),
     }
+}
+
+/// The same as the daemon's.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
 }
 
 async fn echo(listener: TcpListener) -> Result<(), Fault> {
@@ -104,6 +123,7 @@ fn receive_one(mut socket: TcpStream, file: &Path) -> std::io::Result<()> {
     let mut length = [0; 8];
     socket.read_exact(&mut length)?;
     let mut left = u64::from_le_bytes(length);
+    let (mut written, mut written_back) = (0, 0);
     let mut buffer = vec![0; READ_BYTES];
     while left > 0 {
         let read = socket.read(&mut buffer)?;
@@ -112,6 +132,13 @@ fn receive_one(mut socket: TcpStream, file: &Path) -> std::io::Result<()> {
         }
         file.write_all(buffer.get(..read).unwrap_or_default())?;
         left = left.saturating_sub(read as u64);
+        written += read as u64;
+        if written - written_back >= WRITE_BACK_BYTES {
+            // The disk works meanwhile, as it does for the daemon.
+            let part = NonZeroU64::new(written - written_back);
+            let _ = rustix::fs::fadvise(&file, written_back, part, Advice::DontNeed);
+            written_back = written;
+        }
     }
     file.sync_data()?;
     socket.write_all(&[1])

@@ -10,17 +10,22 @@ mod floor;
 mod machine;
 mod process;
 mod ratio;
+mod redis;
 mod report;
 
 // How both sides are talked to.
+mod crowd;
 mod link;
 mod talk;
 
 // What is measured, a file for each.
+mod append;
 mod idle;
 mod request;
+mod slow;
 mod start;
 mod upload;
+mod wear;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,13 +67,22 @@ struct Args {
     #[arg(long, value_name = "N", default_value_t = 31)]
     rounds: usize,
 
+    /// Alternating rounds of the append benchmarks.
+    #[arg(long, value_name = "N", default_value_t = 21)]
+    append_rounds: usize,
+
     /// Seconds of idleness.
     #[arg(long, value_name = "S", default_value_t = 10)]
     idle_s: u64,
 
-    /// MiB of the upload.
-    #[arg(long, value_name = "MIB", default_value_t = 1024)]
-    upload_mib: u64,
+    /// MiB of the uploads.
+    #[arg(
+        long,
+        value_name = "MIB",
+        value_delimiter = ',',
+        default_value = "64,1024"
+    )]
+    upload_mib: Vec<u64>,
 
     /// The table also as JSON.
     #[arg(long, value_name = "FILE")]
@@ -89,6 +103,12 @@ enum What {
     Idle,
     /// A large upload.
     Upload,
+    /// Durable appends beside SQLite and Redis.
+    Append,
+    /// What others feel of slow syncs.
+    Slow,
+    /// Bytes written for an append.
+    Wear,
 }
 
 /// What this program is when it starts itself.
@@ -136,7 +156,21 @@ fn run(args: &Args) -> Result<(), Fault> {
     }
     if wanted(What::Upload) {
         eprintln!("uploads ...");
-        upload::measure(&kit, args.upload_mib, &mut report)?;
+        for mib in &args.upload_mib {
+            upload::measure(&kit, *mib, &mut report)?;
+        }
+    }
+    if wanted(What::Append) {
+        eprintln!("appends ...");
+        append::measure(&kit, args.append_rounds, &mut report)?;
+    }
+    if wanted(What::Slow) {
+        eprintln!("slow syncs ...");
+        slow::measure(&kit, &mut report)?;
+    }
+    if wanted(What::Wear) {
+        eprintln!("bytes written ...");
+        wear::measure(&kit, &mut report)?;
     }
     report.print();
     match &args.json {

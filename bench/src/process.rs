@@ -59,6 +59,14 @@ impl Process {
         })
     }
 
+    /// Bytes that it gave the system to write to disks, in whole pages, each time that it made a page dirty.
+    pub(crate) fn written_bytes(self) -> Result<u64, Fault> {
+        number(
+            &fs::read_to_string(self.folder().join("io"))?,
+            "write_bytes",
+        )
+    }
+
     /// Its work until now; threads that ended meanwhile count in `ticks` only.
     pub(crate) fn work(self) -> Result<Work, Fault> {
         let stat = fs::read_to_string(self.folder().join("stat"))?;
@@ -95,5 +103,5 @@ fn number(status: &str, name: &str) -> Result<u64, Fault> {
         let value = line.strip_prefix(name)?.strip_prefix(':')?;
         value.split_whitespace().next()?.parse().ok()
     });
-    value.ok_or_else(|| format!("expected {name} in /proc/PID/status, found none").into())
+    value.ok_or_else(|| format!("expected {name} in what /proc tells, found none").into())
 }

@@ -127,6 +127,8 @@ fn plain(value: f64) -> String {
 pub(crate) struct Report {
     pub(crate) machine: Machine,
     rows: Vec<Row>,
+    /// What was left out, and why.
+    remarks: Vec<String>,
     load_at_end: String,
 }
 
@@ -135,6 +137,7 @@ impl Report {
         Self {
             machine,
             rows: Vec::new(),
+            remarks: Vec::new(),
             load_at_end: String::new(),
         }
     }
@@ -143,10 +146,15 @@ impl Report {
         self.rows.push(row);
     }
 
+    pub(crate) fn remark(&mut self, sentence: impl Into<String>) {
+        self.remarks.push(sentence.into());
+    }
+
     /// The table on standard output.
     pub(crate) fn print(&mut self) {
         self.load_at_end = machine::load();
-        let heads = ["what", "ours", "floor", "ratio (quarters)", "aim", "", ""].map(str::to_owned);
+        let heads =
+            ["what", "ours", "beside", "ratio (quarters)", "aim", "", ""].map(str::to_owned);
         let rows: Vec<_> = std::iter::once(heads)
             .chain(self.rows.iter().map(Row::cells))
             .collect();
@@ -163,6 +171,9 @@ impl Report {
                 .zip(widths)
                 .map(|(cell, width)| format!("{cell:width$}"));
             println!("{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+        }
+        for remark in &self.remarks {
+            println!("\n{remark}");
         }
         println!("\nload at the end {}", self.load_at_end);
     }

@@ -11,7 +11,7 @@ use crate::daemon::{Bare, Daemon, Kit};
 use crate::link::{Link, Talk};
 use crate::process::Process;
 use crate::report::{Aim, Report, Row};
-use crate::{Fault, cpu, talk};
+use crate::{Fault, append, cpu, talk};
 
 /// What the argument is made of, and its length.
 const PAYLOAD: u8 = 0x5a;
@@ -89,6 +89,7 @@ fn join(address: SocketAddr, op: Op) -> Result<(Link, talk::Client), Fault> {
     let (op, argument) = match op {
         Op::Echo => ("echo", Value::Bytes(vec![PAYLOAD; PAYLOAD_BYTES])),
         Op::Srto => ("srto", Value::Float(5.0)),
+        Op::Ss => return append::appender(address, "drive.txt"),
     };
     let mut link = Link::connect(address)?;
     let mut client = talk::Client::join(&mut link)?;
@@ -107,6 +108,8 @@ enum Op {
     Echo,
     /// Of the host itself.
     Srto,
+    /// An append of 100 bytes, durable.
+    Ss,
 }
 
 /// The arguments of `drive`.

@@ -1,6 +1,8 @@
 //! What both sides say: pixelboy's frames, and the bare echo's.
 //! Invariant: every answer is checked; a wrong one ends the run, so that no number is of an error's speed.
 
+use std::collections::BTreeSet;
+
 use pixelboy_protocol::{
     ClientId, Code, Frame, Hello, Outcome, PREAMBLE, Pong, Reply, Split, Splitter, Value,
     encode_call, encode_request_with,
@@ -50,6 +52,8 @@ pub(crate) struct Client {
     number: u64,
     /// Replies came for all numbers up to this one.
     answered: u64,
+    /// Replies that came before one to a smaller number.
+    ahead: BTreeSet<u64>,
     call: Vec<u8>,
     expected: Option<Vec<Value>>,
     /// The values of the last answer.
@@ -64,6 +68,7 @@ impl Client {
             splitter: Splitter::new(),
             number: 0,
             answered: 0,
+            ahead: BTreeSet::new(),
             call: Vec::new(),
             expected: None,
             last: Vec::new(),
@@ -106,16 +111,14 @@ impl Client {
     }
 
     fn on_reply(&mut self, reply: Reply) -> Result<(), Fault> {
-        // One client, one plugin: replies come in order.
-        if reply.number != self.answered + 1 {
-            return Err(format!(
-                "expected the reply to {}, got that to {}",
-                self.answered + 1,
-                reply.number
-            )
-            .into());
+        // Replies may overtake each other; what is confirmed is all up to a number.
+        let number = reply.number;
+        if number <= self.answered || number > self.number || !self.ahead.insert(number) {
+            return Err(format!("the reply to {number} was not waited for").into());
         }
-        self.answered = reply.number;
+        while self.ahead.remove(&(self.answered + 1)) {
+            self.answered += 1;
+        }
         match reply.outcome {
             Outcome::Failed(failure) => Err(format!("a request failed: {failure}").into()),
             Outcome::Done(values)
