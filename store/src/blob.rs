@@ -75,10 +75,10 @@ const CHUNK_BYTES: usize = 128 << 10;
 impl Blob {
     /// Bytes in memory.
     pub fn from_bytes(bytes: Vec<u8>) -> Self {
-        Self::in_memory(bytes.into())
+        Self::of_bytes(bytes.into())
     }
 
-    pub(crate) fn in_memory(bytes: Bytes) -> Self {
+    pub(crate) fn of_bytes(bytes: Bytes) -> Self {
         Self(Arc::new(Inner {
             len: bytes.len() as u64,
             content: Content::Memory(bytes),
@@ -160,6 +160,11 @@ impl Blob {
             Content::Memory(bytes) => bytes.len() as u64,
             Content::File { tail, .. } => tail.iter().map(|bytes| bytes.len() as u64).sum(),
         }
+    }
+
+    /// All of it, where no disk is needed for that.
+    pub fn in_memory(&self) -> Option<&[u8]> {
+        self.memory().map(|bytes| &bytes[..])
     }
 
     /// SHA-256 of all of it: known, or computed once. *Blocking*.

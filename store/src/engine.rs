@@ -56,6 +56,8 @@ pub(crate) struct Engine {
     folded_at_ms: AtomicU64,
     /// Whether the media folder was compared with the index since the store was opened.
     compared: AtomicBool,
+    /// Whether SQLite's log was made longer beforehand.
+    log_laid_out: AtomicBool,
 }
 
 impl Engine {

@@ -3,10 +3,11 @@
 //! and tried again, and everything after it waits. Not here: syncing (the fold does it before the record forgets).
 //! The redo after a crash does not repeat these steps; it goes by where each file ends up (`engine/recovery`).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
+use crate::blob::Bytes;
 use crate::body::{Body, Inner};
 use crate::disk::{Disk, Folder, Place};
 use crate::engine::READ_BYTES;
@@ -20,8 +21,8 @@ pub(crate) enum PlainStep {
         body: Arc<Body>,
         replaced: Option<Arc<Body>>,
     },
-    /// The next waiting bytes go to the end of the file.
-    Write { body: Arc<Body> },
+    /// The next waiting bytes, of so many commits, go to the end of the file.
+    Write { body: Arc<Body>, pieces: usize },
     /// Into `staging/`, before its path goes or another file takes it. `name`: it has this second name there already.
     Park {
         body: Arc<Body>,
@@ -114,6 +115,38 @@ impl Dirty {
     }
 }
 
+/// Appends to one file, in commits that follow each other, become one write, with the first of them. All these commits are
+/// durable, so that they need not be told apart.
+pub(crate) fn gather_writes<'a>(commits: impl Iterator<Item = &'a mut Vec<PlainStep>>) {
+    let mut writes: HashMap<*const Body, &mut usize> = HashMap::new();
+    for steps in commits {
+        let own = std::mem::take(steps);
+        let is_write = |step: &PlainStep| matches!(step, PlainStep::Write { .. });
+        if !own.iter().all(is_write) {
+            // Files come, go or change places: what comes after stays after.
+            writes.clear();
+            *steps = own;
+            continue;
+        }
+        let alone = |step: &PlainStep| match step {
+            PlainStep::Write { body, pieces } => match writes.get_mut(&Arc::as_ptr(body)) {
+                Some(gathered) => {
+                    **gathered += pieces;
+                    false
+                }
+                None => true,
+            },
+            _ => true,
+        };
+        *steps = own.into_iter().filter(alone).collect();
+        for step in steps {
+            if let PlainStep::Write { body, pieces } = step {
+                writes.insert(Arc::as_ptr(body), pieces);
+            }
+        }
+    }
+}
+
 impl Plain {
     pub(crate) fn new(done: Position) -> Self {
         Self {
@@ -179,7 +212,7 @@ impl PlainStep {
             Self::Create { path, .. } | Self::Adopt { path, .. } | Self::Remove { path, .. } => {
                 Some(path.clone())
             }
-            Self::Write { body } | Self::Park { body, .. } => match &body.lock().place {
+            Self::Write { body, .. } | Self::Park { body, .. } => match &body.lock().place {
                 Some(Place::Media(path)) => Some(path.clone()),
                 _ => None,
             },
@@ -214,8 +247,8 @@ impl PlainStep {
                 dirty.body(body);
                 dirty.path(path);
             }
-            Self::Write { body } => {
-                write(disk, &mut body.lock())?;
+            Self::Write { body, pieces } => {
+                write(disk, &mut body.lock(), *pieces)?;
                 dirty.body(body);
             }
             Self::Park { body, name } => park(disk, body, name.as_ref(), dirty)?,
@@ -331,19 +364,59 @@ fn take_path(
 }
 
 /// The first waiting bytes go to the end of the file.
-fn write(disk: &Disk, body: &mut Inner) -> io::Result<()> {
-    let (Some(bytes), Some(place)) = (body.waiting.front(), &body.place) else {
+fn write(disk: &Disk, body: &mut Inner, pieces: usize) -> io::Result<()> {
+    let pieces = pieces.min(body.waiting.len());
+    let (Some(first), Some(place)) = (body.waiting.front(), &body.place) else {
         return Ok(());
     };
-    let len = bytes.len() as u64;
+    let joined: Bytes = if pieces == 1 {
+        first.clone()
+    } else {
+        let all: Vec<&[u8]> = body
+            .waiting
+            .range(..pieces)
+            .map(|piece| &piece[..])
+            .collect();
+        all.concat().into()
+    };
+    let len = joined.len() as u64;
     let file = disk.open_to_write(place)?;
-    disk.write_at(&file, bytes, body.on_disk).inspect_err(|_| {
-        let _ = disk.set_len(&file, body.on_disk);
-    })?;
-    body.waiting.pop_front();
+    disk.write_at(&file, &joined, body.on_disk)
+        .inspect_err(|_| {
+            let _ = disk.set_len(&file, body.on_disk);
+        })?;
+    body.waiting.drain(..pieces);
     body.on_disk += len;
     if body.on_disk > READ_BYTES {
         disk.set_modified(&file, body.modified_ms);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_appends_with_nothing_else_between_them_are_gathered() {
+        let body = Arc::new(Body::in_memory(Bytes::from([])));
+        let append = || PlainStep::Write {
+            body: body.clone(),
+            pieces: 1,
+        };
+        let goes = PlainStep::Discard { name: "x".into() };
+        let mut commits = [
+            vec![append()],
+            vec![append()],
+            vec![goes],
+            vec![append()],
+            vec![append()],
+        ];
+        gather_writes(commits.iter_mut());
+        let pieces = commits.map(|steps| match steps.first() {
+            Some(PlainStep::Write { pieces, .. }) => *pieces,
+            _ => 0,
+        });
+        assert_eq!(pieces, [2, 0, 0, 2, 0]);
+    }
 }

@@ -26,6 +26,8 @@ pub struct Transaction {
     /// The commit behind each file when it was first read, and its size; none for a file that was not there. A commit that
     /// changes one of them holds only while that is still so.
     read: BTreeMap<MediaPath, Option<(Position, u64)>>,
+    /// The stored file that was opened last, so that what is looked at and then appended to is opened once.
+    opened: Option<(MediaPath, Arc<FileState>, Blob)>,
     staged: Option<Box<Staged>>,
 }
 
@@ -79,6 +81,7 @@ impl Transaction {
             folds,
             retreats,
             read: BTreeMap::new(),
+            opened: None,
             staged: None,
         }
     }
@@ -446,8 +449,15 @@ impl Transaction {
             let Some(state) = self.committed(path)? else {
                 return Ok(None);
             };
+            if let Some((known, as_it_was, blob)) = &self.opened
+                && known == path
+                && Arc::ptr_eq(as_it_was, &state)
+            {
+                return Ok(Some((state, blob.clone())));
+            }
             // None where it was replaced between the two steps.
             if let Some(blob) = self.view.open_file(path, &state)? {
+                self.opened = Some((path.clone(), state.clone(), blob.clone()));
                 return Ok(Some((state, blob)));
             }
         }

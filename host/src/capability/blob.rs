@@ -17,6 +17,9 @@ pub struct Data(pub(crate) Blob);
 /// The most bytes of one `read`.
 const MAX_READ_BYTES: u32 = 1 << 20;
 
+/// Up to this many that lie in memory are looked at where the guest runs: another thread would take as long to wake.
+const AT_ONCE_BYTES: usize = 16 << 10;
+
 /// Bytes checked at a time by `is-text`.
 const TEXT_CHUNK_BYTES: usize = 64 << 10;
 
@@ -51,14 +54,20 @@ impl HostData for Guest {
         if let Some(known) = blob.known_sha256() {
             return Ok(Ok(known.0.to_vec()));
         }
-        Ok(blocking(move || blob.sha256())
-            .await
+        let sha256 = match at_once(&blob) {
+            Some(_) => blob.sha256(),
+            None => blocking(move || blob.sha256()).await,
+        };
+        Ok(sha256
             .map(|sha| sha.0.to_vec())
             .map_err(|error| error.to_string()))
     }
 
     async fn is_text(&mut self, this: Resource<Data>) -> wasmtime::Result<Result<bool, String>> {
         let blob = self.blob(&this)?;
+        if let Some(bytes) = at_once(&blob) {
+            return Ok(Ok(std::str::from_utf8(bytes).is_ok()));
+        }
         Ok(blocking(move || is_text(&blob))
             .await
             .map_err(|error| error.to_string()))
@@ -68,6 +77,12 @@ impl HostData for Guest {
         self.table.delete(this)?;
         Ok(())
     }
+}
+
+/// All of a blob that needs no thread.
+fn at_once(blob: &Blob) -> Option<&[u8]> {
+    blob.in_memory()
+        .filter(|bytes| bytes.len() <= AT_ONCE_BYTES)
 }
 
 /// Up to `len` bytes from `offset`; fewer only at the end.

@@ -600,7 +600,10 @@ fn apply_files(
         let grow = |body: &Arc<Body>, tail: Option<Bytes>| {
             tail.map(|tail| {
                 body.push(tail);
-                PlainStep::Write { body: body.clone() }
+                PlainStep::Write {
+                    body: body.clone(),
+                    pieces: 1,
+                }
             })
         };
         let source = match bytes {

@@ -12,7 +12,7 @@ use crate::memory::Stage;
 use crate::sqlite::{FoldMarks, Tables, fault};
 
 /// Pages of SQLite's write-ahead log above which even a busy one is brought in.
-const MOST_WAL_PAGES: u64 = 16 << 10;
+const MOST_WAL_PAGES: u64 = 32 << 10;
 
 impl Engine {
     /// Moves everything durable whose plain files followed. *Blocking*.

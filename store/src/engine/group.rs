@@ -16,6 +16,7 @@ use rusqlite::Connection;
 
 use super::Engine;
 use crate::memory::Waiting;
+use crate::plain;
 use crate::sqlite::{Tables, fault};
 use crate::staging::StagedFile;
 use crate::{NotDurable, OutcomeUnknown, Position, Receipt, StoreError, Unwritten, log};
@@ -433,7 +434,8 @@ impl Engine {
     }
 
     /// Plain files follow the commits of a group.
-    fn follow(&self, group: Vec<Waiting>) {
+    fn follow(&self, mut group: Vec<Waiting>) {
+        plain::gather_writes(group.iter_mut().map(|commit| &mut commit.steps));
         let mut plain = self.plain();
         for commit in group {
             plain.follow(&self.disk, commit.position, commit.steps);

@@ -246,6 +246,7 @@ impl Engine {
             why_stuck: Mutex::default(),
             checked: Arc::default(),
             compared: AtomicBool::new(false),
+            log_laid_out: AtomicBool::new(false),
         };
         let recovered = match damage {
             Some(_) => engine.look(false),

@@ -17,6 +17,9 @@ const FOLD_AGE: Duration = Duration::from_secs(30);
 /// How often the uptime is written down where nothing else is.
 const UPTIME_AGE: Duration = Duration::from_secs(3_600);
 
+/// What must be free for the log to be made longer beforehand.
+const ROOM_FOR_LOG: u64 = 16 << 20;
+
 /// How long to wait before trying again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,7 @@ impl Engine {
             memory.uptime_ms
         };
         self.disk.lay_ballast(self.settings.reserve_bytes);
+        self.lay_out_log();
         self.catch_up();
         self.age(now_ms);
         self.flush();
@@ -53,6 +57,17 @@ impl Engine {
             self.folded_at_ms.store(now_ms, Ordering::Relaxed);
         }
         Ok(self.rest(now_ms))
+    }
+
+    /// Once, where there is room.
+    fn lay_out_log(&self) {
+        let room = ROOM_FOR_LOG.saturating_add(self.settings.reserve_bytes);
+        if self.disk.free_bytes().is_ok_and(|free| free > room)
+            && !self.log_laid_out.swap(true, Ordering::Relaxed)
+            && let Err(error) = self.tables.lay_out_log(&self.disk)
+        {
+            tracing::debug!(%error, "the log could not be made longer beforehand");
+        }
     }
 
     /// How long nothing is to be done.

@@ -3,6 +3,7 @@
 //! in the log before. Readers have connections of their own and never wait for a sync.
 //! Not here: what a commit is. An error is SQLite's own; who called knows what it means.
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -14,6 +15,7 @@ use super::rows::{self, bits, number};
 use super::{apply, fault, schema};
 use crate::blob::Bytes;
 use crate::change::{FileRow, UploadRow};
+use crate::disk::Disk;
 use crate::memory::{Client, Kept};
 use crate::{
     ClientId, Guard, MediaPath, OperationId, Position, RequestDigest, StoreError, StoreId,
@@ -74,6 +76,9 @@ pub(crate) struct FoldMarks {
 
 /// Log entries that one fold transaction takes, so that commits need not wait long for it.
 const FOLD_ENTRIES: usize = 256;
+
+/// Length of SQLite's log from the start on: what a quiet device writes between two folds.
+const LOG_BYTES: u64 = 1 << 20;
 
 impl Tables {
     /// Opens the database. `may_make`: makes it where there is none, or an empty one; otherwise that is damage.
@@ -181,6 +186,23 @@ impl Tables {
             Err(TryLockError::Poisoned(writer)) => Some(writer.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         }
+    }
+
+    /// Makes SQLite's log as long as it soon will be, with zeros, which it takes for its end. *Blocking*. What is written
+    /// over costs one write; what makes a file longer costs a second one, of its length, with every sync. It is synced with
+    /// the next commit; until then the disk has begun.
+    pub(crate) fn lay_out_log(&self, disk: &Disk) -> std::io::Result<()> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let log = std::fs::OpenOptions::new().write(true).open(log)?;
+        let _nobody_writes = self.writer();
+        let length = log.metadata()?.len();
+        if length < LOG_BYTES && !self.closed.load(Ordering::Acquire) {
+            let zeros = vec![0; usize::try_from(LOG_BYTES - length).unwrap_or(0)];
+            log.write_all_at(&zeros, length)?;
+            disk.start_write_back(&log, length, LOG_BYTES - length);
+        }
+        Ok(())
     }
 
     fn read<T>(
@@ -577,6 +599,8 @@ fn unprepared(path: &Path) -> rusqlite::Result<Connection> {
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
     rows::add_row_crc(connection)?;
+    // Counts for a new database only. A commit rewrites a page or two: half of SQLite's usual size halves what it writes.
+    connection.execute_batch("PRAGMA page_size = 2048")?;
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     connection.execute_batch(synced())?;
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -2048;")

@@ -4,7 +4,7 @@ use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::support::*;
-use crate::{Admission, CommitError, OutcomeUnknown, Store, StoreError};
+use crate::{Admission, CommitError, OutcomeUnknown, Position, Store, StoreError};
 
 #[test]
 fn many_who_wait_share_syncs() {
@@ -299,4 +299,47 @@ fn reads_go_on_while_commits_and_folds_do() {
     for reader in readers {
         assert!(reader.join().unwrap() > 0);
     }
+}
+
+#[test]
+fn appends_that_share_a_sync_are_one_write_of_their_file() {
+    let folder = Folder::new();
+    let store = folder.open();
+    append(&store, "a", b"0");
+    append(&store, "b", b"0");
+    let mut last = Position::default();
+    for n in 1..=9 {
+        for name in ["a", "b"] {
+            let more = |t: &mut _| stage_append(t, name, n.to_string().as_bytes());
+            last = commit(&store, None, more).unwrap();
+        }
+    }
+    // Three steps of the record, a write of each file; a sixth step would fail.
+    let disk = store.engine().disk();
+    disk.faults.stop_at(6);
+    store.wait(last).block().unwrap();
+    assert!(!disk.faults.has_stopped());
+    for name in ["a", "b"] {
+        assert_eq!(folder.plain(name).unwrap(), b"0123456789");
+    }
+    disk.faults.stop_at(0);
+}
+
+#[test]
+fn appends_that_share_a_sync_do_not_pass_a_file_that_changes_places() {
+    let folder = Folder::new();
+    let store = folder.open();
+    append(&store, "a", b"0");
+    let more = |name: &'static str, text: &'static [u8]| {
+        commit(&store, None, |t| stage_append(t, name, text)).unwrap()
+    };
+    more("a", b"1");
+    commit(&store, None, |t| t.rename(&path("a"), &path("b")).unwrap()).unwrap();
+    more("b", b"2");
+    more("a", b"x");
+    more("b", b"3");
+    let last = more("a", b"y");
+    store.wait(last).block().unwrap();
+    assert_eq!(folder.plain("b").unwrap(), b"0123");
+    assert_eq!(folder.plain("a").unwrap(), b"xy");
 }

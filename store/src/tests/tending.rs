@@ -59,3 +59,24 @@ fn what_is_tried_again_is_tried_every_second() {
     append(&store, "a", b"x");
     assert_eq!(store.tend(SECOND).unwrap(), SECOND);
 }
+
+#[test]
+fn a_log_that_was_made_longer_beforehand_is_read_back_after_a_crash() {
+    let folder = Folder::new();
+    for round in 0..3 {
+        let store = folder.open();
+        if round > 0 {
+            append(&store, "a", b"before\n");
+        }
+        store.tend(Duration::from_secs(1)).unwrap();
+        let log = std::fs::metadata(folder.data("record.sqlite-wal")).unwrap();
+        assert!(log.len() >= 1 << 20);
+        append(&store, "a", b"after\n");
+        // As a crash leaves it.
+        drop(store);
+        let log = std::fs::metadata(folder.data("record.sqlite-wal")).unwrap();
+        assert_eq!(log.len(), 1 << 20);
+    }
+    let expected = b"after\nbefore\nafter\nbefore\nafter\n";
+    assert_eq!(read(&folder.open(), "a").unwrap(), expected);
+}
