@@ -109,6 +109,8 @@ impl Engine {
                 memory.space.media = bytes;
             }
             memory.space.forget_answer();
+            // Before anybody can add to the line again.
+            self.group.no_staged();
             (memory.durable, memory.head)
         };
         self.folds.fetch_add(1, Ordering::AcqRel);

@@ -113,6 +113,11 @@ impl Group {
         self.staged.fetch_add(count as u64, Ordering::Relaxed);
     }
 
+    /// The line was emptied. Called with the memory locked, as `add_staged` is.
+    pub(super) fn no_staged(&self) {
+        self.staged.store(0, Ordering::Relaxed);
+    }
+
     /// Commits in the log, and their bytes.
     pub(super) fn unfolded(&self) -> (u64, u64) {
         (
@@ -180,7 +185,6 @@ impl Group {
                 Some((after, through, _)) if *after == durable => *through = head,
                 _ => waiters.taken_back.push((durable, head, why)),
             }
-            self.staged.store(0, Ordering::Relaxed);
             std::mem::take(&mut waiters.all)
         };
         all.into_values().for_each(Waker::wake);
