@@ -415,10 +415,20 @@ impl Engine {
         if matches!(written, Err(LogError::Unwritten(StoreError::NoSpace(_)))) {
             self.disk.drop_ballast();
             // What is in the database already need not stay in the write-ahead log, which then begins anew.
-            let _ = self.tables.checkpoint();
+            self.rescue()?;
             written = self.sync_log(writer, first, body);
         }
         written
+    }
+
+    /// A checkpoint that fails frees nothing; one whose sync failed may have lost what was acknowledged.
+    fn rescue(&self) -> Result<(), LogError> {
+        let unknown = |error: &dyn std::fmt::Display| LogError::Unknown(error.to_string());
+        self.disk.at("rescue").map_err(|error| unknown(&error))?;
+        match self.tables.checkpoint() {
+            Err(error) if fault::is_failed_sync(&error) => Err(unknown(&error)),
+            _ => Ok(()),
+        }
     }
 
     fn sync_log(&self, writer: &Connection, first: Position, body: &[u8]) -> Result<(), LogError> {

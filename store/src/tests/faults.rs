@@ -11,8 +11,8 @@ pub(crate) struct Faults {
     /// Steps until everything fails; 0: never.
     left: AtomicU64,
     stopped: AtomicBool,
-    /// Only this step fails, as often as it is asked for.
-    failing: Mutex<Option<(&'static str, io::ErrorKind)>>,
+    /// Only these steps fail, as often as they are asked for.
+    failing: Mutex<Vec<(&'static str, io::ErrorKind)>>,
     free: Mutex<Option<u64>>,
 }
 
@@ -33,7 +33,7 @@ impl Default for Faults {
         Self {
             left: AtomicU64::new(STOP_AT_OPEN.get()),
             stopped: AtomicBool::new(false),
-            failing: Mutex::new(FAIL_AT_OPEN.get()),
+            failing: Mutex::new(FAIL_AT_OPEN.get().into_iter().collect()),
             free: Mutex::default(),
         }
     }
@@ -44,11 +44,11 @@ impl Faults {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(io::Error::other("the world has stopped"));
         }
-        if let Some((failing, kind)) = *self.failing.lock().unwrap()
-            && failing == step
-        {
-            return Err(io::Error::new(kind, format!("made to fail: {step}")));
+        let failing = self.failing.lock().unwrap();
+        if let Some((_, kind)) = failing.iter().find(|(failing, _)| *failing == step) {
+            return Err(io::Error::new(*kind, format!("made to fail: {step}")));
         }
+        drop(failing);
         if self.left.load(Ordering::Relaxed) > 0 && self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.stopped.store(true, Ordering::Relaxed);
             return Err(io::Error::other("the world stops"));
@@ -66,12 +66,21 @@ impl Faults {
     }
 
     pub(crate) fn fail(&self, step: Option<&'static str>) {
-        *self.failing.lock().unwrap() = step.map(|step| (step, io::ErrorKind::Other));
+        *self.failing.lock().unwrap() = step
+            .map(|step| (step, io::ErrorKind::Other))
+            .into_iter()
+            .collect();
     }
 
     /// As the system says it.
     pub(crate) fn fail_as(&self, step: &'static str, kind: io::ErrorKind) {
-        *self.failing.lock().unwrap() = Some((step, kind));
+        *self.failing.lock().unwrap() = vec![(step, kind)];
+    }
+
+    /// Besides what fails already.
+    pub(crate) fn fail_also(&self, step: &'static str) {
+        let mut failing = self.failing.lock().unwrap();
+        failing.push((step, io::ErrorKind::Other));
     }
 
     pub(crate) fn set_free_bytes(&self, free: Option<u64>) {

@@ -116,6 +116,26 @@ fn on_a_full_disk_what_waits_is_taken_back_whole_and_the_store_goes_on_when_ther
 }
 
 #[test]
+fn a_failed_sync_while_room_is_made_ends_the_writing() {
+    let folder = Folder::new();
+    let store = folder.open();
+    append(&store, "a", b"x");
+    fail(&store, "write log", ErrorKind::StorageFull);
+    store.engine().disk().faults.fail_also("rescue");
+    let position = commit(&store, None, |t| stage_append(t, "a", b"y")).unwrap();
+    let outcome = store.wait(position).block();
+    assert!(
+        matches!(outcome, Err(NotDurable::Unknown(_))),
+        "{outcome:?}"
+    );
+    heal(&store);
+    assert!(matches!(
+        commit(&store, None, |t| stage_append(t, "a", b"z")),
+        Err(CommitError::ReadOnly)
+    ));
+}
+
+#[test]
 fn every_way_in_which_a_write_fails_has_its_error() {
     for (kind, is) in [
         (ErrorKind::StorageFull, "full"),
