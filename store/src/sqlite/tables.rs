@@ -340,6 +340,9 @@ impl Tables {
         first: Position,
         body: &[u8],
     ) -> rusqlite::Result<()> {
+        if !syncs(writer)? {
+            return Err(unsynced());
+        }
         writer
             .prepare_cached("INSERT INTO log (position, body) VALUES (?1, ?2)")?
             .execute(params![bits(first.0), body])
@@ -629,8 +632,27 @@ fn without_sync<T>(
         transaction.commit()?;
         Ok(done)
     });
-    writer.execute_batch(synced())?;
+    // Refused where the transaction could not be rolled back.
+    writer.execute_batch(synced()).map_err(|_| unsynced())?;
     done
+}
+
+/// Whether the next statement is a commit of its own, and synced.
+fn syncs(writer: &Connection) -> rusqlite::Result<bool> {
+    const FULL: i64 = 2;
+    if !writer.is_autocommit() {
+        return Ok(false);
+    }
+    // Not from the cache: a statement keeps the answer of the time when it was prepared.
+    let level: i64 = writer.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    Ok(level == FULL || Guard::RecordSync.is_out())
+}
+
+/// Commits would not be synced any more, which is as bad as a sync that failed.
+fn unsynced() -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+    let reason = "the database left a transaction open, or can't be told to sync".to_owned();
+    rusqlite::Error::SqliteFailure(code, Some(reason))
 }
 
 /// Every commit is synced.

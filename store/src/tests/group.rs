@@ -44,6 +44,22 @@ fn many_who_wait_share_syncs() {
 }
 
 #[test]
+fn a_commit_that_would_not_be_synced_is_not_acknowledged() {
+    for left in ["PRAGMA synchronous = NORMAL", "BEGIN"] {
+        let folder = Folder::new();
+        let store = folder.open();
+        append(&store, "a", b"1");
+        store.engine().hold_writer().execute_batch(left).unwrap();
+        let position = commit(&store, None, |t| stage_append(t, "a", b"2")).unwrap();
+        let outcome = store.wait(position).block();
+        assert!(
+            matches!(outcome, Err(crate::NotDurable::Unknown(_))),
+            "{left}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
 fn one_sync_covers_every_commit_before_it() {
     let folder = Folder::new();
     let store = folder.open();
