@@ -49,7 +49,8 @@ pub(crate) struct Memory {
     pub(crate) refused: bool,
     /// The store's uptime, over all its runs.
     pub(crate) uptime_ms: u64,
-    /// Whether a record was dropped that its client did not give up.
+    /// Whether a record was dropped that its client did not give up. Of one who only read that is known while the host
+    /// lives, as its record was.
     pub(crate) dropped_records: bool,
     bodies: HashMap<MediaPath, Weak<Body>>,
 }

@@ -34,7 +34,8 @@ impl Engine {
             let mut memory = self.memory();
             memory.uptime_ms = memory.uptime_ms.saturating_add(millis(uptime));
             memory.tidy_bodies();
-            memory.clients.thin_readers(self.settings.max_clients);
+            let thinned = memory.clients.thin_readers(self.settings.max_clients);
+            memory.dropped_records |= thinned;
             memory.uptime_ms
         };
         self.disk.lay_ballast(self.settings.reserve_bytes);
@@ -124,7 +125,8 @@ impl Engine {
             .into_iter()
             .partition(|id| memory.clients.get(id).is_some_and(|client| client.wrote));
         for id in read {
-            memory.clients.remove(&id);
+            let gone = memory.clients.remove(&id);
+            memory.dropped_records |= gone.is_some_and(|client| client.executed_through() > 0);
         }
         let mut changes: Vec<Change> = wrote
             .into_iter()

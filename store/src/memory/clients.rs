@@ -129,8 +129,8 @@ impl Clients {
         self.all.values().filter(|client| client.wrote).count()
     }
 
-    /// Those who only read and are away: the ones longest away above `most` are forgotten.
-    pub(crate) fn thin_readers(&mut self, most: usize) {
+    /// Those who only read and are away: the ones longest away above `most` are forgotten. Whether one of them ran anything.
+    pub(crate) fn thin_readers(&mut self, most: usize) -> bool {
         let mut readers: Vec<_> = self
             .all
             .iter()
@@ -138,9 +138,12 @@ impl Clients {
             .map(|(id, client)| (client.used_ms, *id))
             .collect();
         readers.sort_unstable();
+        let mut had_run = false;
         for (_, id) in readers.iter().take(readers.len().saturating_sub(most)) {
-            self.all.remove(id);
+            let gone = self.all.remove(id);
+            had_run |= gone.is_some_and(|client| client.executed_through() > 0);
         }
+        had_run
     }
 
     /// Operations whose commits were taken back ran all the same: their numbers never run again, and have no reply here.

@@ -289,3 +289,38 @@ fn over_the_cap_the_one_longest_away_is_forgotten_and_with_all_present_none_is_t
     );
     assert_eq!(store.client(client(3)).unwrap(), None);
 }
+
+#[test]
+fn a_reader_that_is_forgotten_is_not_taken_for_one_that_never_ran_anything() {
+    for by_age in [false, true] {
+        let folder = Folder::new();
+        let store = SqliteStore::open(Settings {
+            max_clients: if by_age { 9 } else { 1 },
+            client_age: Duration::from_secs(100),
+            ..folder.settings()
+        })
+        .unwrap();
+        // Sessions alone leave nothing to remember.
+        for n in 3..6 {
+            store.present(client(n), true);
+            store.present(client(n), false);
+        }
+        store.tend(Duration::from_secs(50)).unwrap();
+        assert!(store.keeps_every_record());
+        for n in 1..=2 {
+            store.ran(client(n), 7, store.begin());
+        }
+        store.tend(Duration::from_secs(1)).unwrap();
+        if by_age {
+            store.tend(Duration::from_secs(101)).unwrap();
+            store.tend(Duration::from_secs(1)).unwrap();
+        }
+        assert_eq!(store.client(client(1)).unwrap(), None);
+        assert!(!store.keeps_every_record());
+        drop(store);
+        assert!(
+            folder.open().keeps_every_record(),
+            "nothing of it was on disk"
+        );
+    }
+}
