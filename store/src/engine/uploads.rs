@@ -60,7 +60,7 @@ impl Engine {
         slot.announced.sha256 = announced.sha256.or(slot.announced.sha256);
         let announced = slot.announced;
         let part = slot.part.clone();
-        let (durable, runs) = (slot.durable, slot.runs.clone());
+        let runs = slot.runs.clone();
         let known = match std::mem::replace(&mut slot.stage, Stage::Busy) {
             Stage::Resting(live) => live,
             _ => None,
@@ -71,7 +71,7 @@ impl Engine {
         let mut upload = Upload::new(self.clone(), name, part.clone(), announced);
         let (file, live) = match known.and_then(|live| self.open_part(&part, live)) {
             Some(known) => known,
-            None => self.verify_part(&part, durable, runs).map_err(|source| {
+            None => self.verify_part(&part, runs).map_err(|source| {
                 StoreError::of_io("read what came of an upload earlier", source)
             })?,
         };
@@ -210,7 +210,6 @@ impl Engine {
     fn verify_part(
         &self,
         part: &Arc<str>,
-        durable: u64,
         runs: Vec<(u64, u32)>,
     ) -> std::io::Result<(File, Box<Live>)> {
         let place = Place::Staging(part.clone());
@@ -225,7 +224,8 @@ impl Engine {
             written: 0,
             durable: 0,
             runs: Vec::new(),
-            named: durable > 0,
+            // Made just now, or by a run that was cut off before it synced the folder: nobody knows.
+            named: false,
             written_back: 0,
         });
         let mut reader = &file;
@@ -332,23 +332,18 @@ impl Engine {
         Ok(())
     }
 
-    /// Nobody sends the upload any more.
+    /// Nobody sends the upload any more. Where it was dropped, its part goes when that is durable, and not before.
     pub(crate) fn rest_upload(&self, name: UploadName, part: &Arc<str>, live: Option<Box<Live>>) {
         let mut memory = self.memory();
         let now_ms = memory.uptime_ms;
         if let Some(slot) = memory
             .uploads
             .get_mut(&name)
-            .filter(|slot| slot.part == *part)
+            .filter(|slot| slot.part == *part && matches!(slot.stage, Stage::Busy))
         {
-            if matches!(slot.stage, Stage::Busy) {
-                slot.written = live.as_ref().map_or(slot.durable, |live| live.written);
-                slot.moved_ms = now_ms;
-                slot.stage = Stage::Resting(live);
-            }
-        } else {
-            drop(memory);
-            let _ = self.disk.remove(&Place::Staging(part.clone()));
+            slot.written = live.as_ref().map_or(slot.durable, |live| live.written);
+            slot.moved_ms = now_ms;
+            slot.stage = Stage::Resting(live);
         }
     }
 

@@ -219,6 +219,44 @@ fn wrong_bytes_are_refused_by_digest_and_by_length() {
 }
 
 #[test]
+fn a_part_goes_when_that_it_was_dropped_is_durable_and_not_before() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut upload = open_upload(&store, 1, NONE);
+    upload.write(b"bytes").unwrap();
+    upload.sync().unwrap();
+    assert!(matches!(
+        upload.finish(5, Some(sha256_of(b"other"))),
+        Err(UploadError::DigestMismatch)
+    ));
+    assert_eq!(folder.staged(), 1, "its row is on disk yet");
+    store.tend(Duration::from_secs(1)).unwrap();
+    assert_eq!(folder.staged(), 0);
+}
+
+#[test]
+fn a_part_that_is_made_anew_has_its_name_synced() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut upload = open_upload(&store, 1, NONE);
+    upload.write(b"bytes").unwrap();
+    upload.sync().unwrap();
+    drop(upload);
+    drop(store);
+    std::fs::remove_file(part_of(&folder)).unwrap();
+    let store = folder.open();
+    let mut upload = open_upload(&store, 1, NONE);
+    upload.write(b"bytes").unwrap();
+    store.engine().disk().faults.fail(Some("sync folder"));
+    assert!(upload.sync().is_err());
+    drop(upload);
+    // The file is there now, but still nobody knows for how long.
+    let mut upload = open_upload(&store, 1, NONE);
+    upload.write(b"bytes").unwrap();
+    assert!(upload.sync().is_err());
+}
+
+#[test]
 fn an_upload_goes_on_where_it_was_in_the_same_life_and_where_the_disk_says_after_a_restart() {
     let folder = Folder::new();
     let store = folder.open();
