@@ -50,6 +50,16 @@ pub fn example(name: &str) -> PathBuf {
         .unwrap_or_else(|why| panic!("{why}"))
 }
 
+/// The built file of `tests/hostile`.
+#[must_use]
+pub fn hostile() -> PathBuf {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build("tests/hostile", "hostile"))
+        .clone()
+        .unwrap_or_else(|why| panic!("{why}"))
+}
+
 fn build(folder: &str, name: &str) -> Result<PathBuf, String> {
     let out = profile_folder().join("../tmp");
     std::fs::create_dir_all(&out).map_err(|error| error.to_string())?;

@@ -4,6 +4,7 @@ use pixelboy_store::KvNamespace;
 
 use super::Guest;
 use super::failure;
+use super::work::CHANGE_BYTES;
 use crate::plugin::contract::pixelboy::plugin::kv::Host;
 use crate::plugin::contract::pixelboy::plugin::types::Failure;
 
@@ -30,7 +31,7 @@ impl Host for Guest {
 
     fn set(&mut self, key: String, value: Vec<u8>) -> Answer<()> {
         let namespace = self.namespace();
-        if let Err(failure) = self.work.hold(key.len() + value.len()) {
+        if let Err(failure) = self.work.hold(CHANGE_BYTES + key.len() + value.len()) {
             return Ok(Err(failure));
         }
         Ok(self
@@ -42,6 +43,9 @@ impl Host for Guest {
 
     fn delete(&mut self, key: String) -> Answer<()> {
         let namespace = self.namespace();
+        if let Err(failure) = self.work.hold(CHANGE_BYTES + key.len()) {
+            return Ok(Err(failure));
+        }
         Ok(self
             .work
             .transaction()?

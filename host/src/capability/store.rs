@@ -5,6 +5,7 @@ use pixelboy_store::{Blob, Entry, MediaPath, StagedWriter};
 use wasmtime::component::Resource;
 
 use super::blob::Data;
+use super::work::CHANGE_BYTES;
 use super::{Guest, failure};
 use crate::plugin::contract::pixelboy::plugin::store::{Host, HostFile, HostWriter};
 use crate::plugin::contract::pixelboy::plugin::types::Failure;
@@ -34,6 +35,18 @@ const MAX_NAMES: u32 = 1000;
 /// Checks a path against the store's rules.
 pub(crate) fn path(text: &str) -> Result<MediaPath, Failure> {
     text.parse().map_err(failure::of_path)
+}
+
+/// What a staged file takes in memory: its row, its name on the disk, its place in the order.
+const FILE_BYTES: usize = 4 * CHANGE_BYTES;
+
+impl Guest {
+    /// Checks the path of a file that is to be changed, and counts the change.
+    fn change(&mut self, at: &str, more_bytes: usize) -> Result<MediaPath, Failure> {
+        let checked = path(at)?;
+        self.work.hold(FILE_BYTES + at.len() + more_bytes)?;
+        Ok(checked)
+    }
 }
 
 /// From this size on staging copies enough to be felt by others on the same worker.
@@ -91,7 +104,11 @@ impl Host for Guest {
         properties: Vec<(String, String)>,
     ) -> Answer<()> {
         let blob = self.blob(&bytes)?;
-        Ok(match path(&at) {
+        let words = properties
+            .iter()
+            .map(|(name, value)| name.len() + value.len());
+        let held = kind.len() + words.sum::<usize>();
+        Ok(match self.change(&at, held) {
             // Mostly adopted as it is; a file that is stored already is copied.
             Ok(at) => {
                 let transaction = self.work.transaction()?;
@@ -106,7 +123,7 @@ impl Host for Guest {
 
     fn append(&mut self, at: String, bytes: Resource<Data>) -> Answer<u64> {
         let blob = self.blob(&bytes)?;
-        Ok(match path(&at) {
+        Ok(match self.change(&at, 0) {
             Ok(at) => {
                 let transaction = self.work.transaction()?;
                 copying(blob.len(), || transaction.append(&at, &blob)).map_err(failure::of_store)
@@ -117,7 +134,7 @@ impl Host for Guest {
 
     fn overwrite(&mut self, at: String, bytes: Resource<Data>) -> Answer<()> {
         let blob = self.blob(&bytes)?;
-        Ok(match path(&at) {
+        Ok(match self.change(&at, 0) {
             // The whole file is copied, however little is written over it.
             Ok(at) => {
                 let transaction = self.work.transaction()?;
@@ -128,7 +145,7 @@ impl Host for Guest {
     }
 
     fn remove(&mut self, at: String) -> Answer<()> {
-        Ok(match path(&at) {
+        Ok(match self.change(&at, 0) {
             Ok(at) => self
                 .work
                 .transaction()?
@@ -139,7 +156,8 @@ impl Host for Guest {
     }
 
     fn rename(&mut self, from: String, to: String) -> Answer<()> {
-        Ok(match path(&from).and_then(|from| Ok((from, path(&to)?))) {
+        let paths = path(&from).and_then(|from| Ok((from, self.change(&to, 0)?)));
+        Ok(match paths {
             Ok((from, to)) => self
                 .work
                 .transaction()?

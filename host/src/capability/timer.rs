@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Guest;
 use super::failure;
+use super::work::CHANGE_BYTES;
 use crate::plugin::contract::pixelboy::plugin::timer::Host;
 use crate::plugin::contract::pixelboy::plugin::types::Failure;
 
@@ -108,7 +109,7 @@ impl Host for Guest {
                     "a timer's payload has at most {MAX_PAYLOAD_BYTES} bytes, got {bytes}; keep more in kv"
                 )));
             }
-            self.work.hold(id.len() + payload.len())
+            self.work.hold(CHANGE_BYTES + id.len() + payload.len())
         });
         if let Err(failure) = checked {
             return Ok(Err(failure));
@@ -133,7 +134,8 @@ impl Host for Guest {
     }
 
     fn cancel(&mut self, id: String) -> Answer<()> {
-        if let Err(failure) = check_id(&id) {
+        let checked = check_id(&id).and_then(|()| self.work.hold(CHANGE_BYTES + id.len()));
+        if let Err(failure) = checked {
             return Ok(Err(failure));
         }
         let key = key(&self.identity.name, &id);

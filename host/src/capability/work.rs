@@ -45,8 +45,11 @@ pub(crate) struct Work {
 /// Effects of one operation.
 const MAX_EFFECTS: usize = 64;
 
-/// Bytes of pixels, pushes and key-value data that one operation may stage; files do not count, they are on disk.
+/// Bytes of pixels, pushes and data that one operation may stage; what is in files does not count, it is on disk.
 const MAX_STAGED_BYTES: usize = 16 << 20;
+
+/// What a staged change takes in memory besides its content, about.
+pub(crate) const CHANGE_BYTES: usize = 256;
 
 impl Work {
     /// Work for an operation that begins now.
