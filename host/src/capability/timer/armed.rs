@@ -129,9 +129,8 @@ impl Timers {
         let (store, errands) = (self.store.clone(), self.errands.clone());
         let wait = tokio::spawn(async move {
             tokio::time::sleep(time).await;
-            // After a failed sync nothing that came of it happens.
-            let is_durable = store.durable().position() >= after;
-            if is_durable || store.wait(after).await.is_ok() {
+            // After a failed sync, or where its commit was taken back, nothing that came of it happens.
+            if store.is_durable(after) || store.wait(after).await.is_ok() {
                 errands.send(errand);
             }
         });
