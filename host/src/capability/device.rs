@@ -262,6 +262,12 @@ impl Device {
         self.now().position
     }
 
+    /// The state, and what must be durable before anybody is told of it: nobody's commit comes between.
+    pub(crate) fn state_and_position(&self) -> (State, Position) {
+        let now = self.now();
+        (now.state(), now.position)
+    }
+
     /// A sync failed: what is known comes from no commit beyond `durable`, and the volume is as it is.
     pub(crate) fn fall_back(&self, durable: Position, volume: f64) {
         self.change(|now| {

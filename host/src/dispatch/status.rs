@@ -7,6 +7,7 @@ use pixelboy_protocol::Value;
 use super::Dispatch;
 use super::board::Serving;
 use super::session::Session;
+use crate::capability::device::State;
 use crate::plugin::health::Out;
 use crate::plugin::unserved::Refused;
 use crate::plugin::version::Version;
@@ -15,9 +16,8 @@ use crate::plugin::version::Version;
 const MOST_REASON_CHARS: usize = 1000;
 
 /// The device as it is now, as a map that grows by keys.
-pub(crate) fn of(dispatch: &Dispatch, session: Option<&Session>) -> Value {
+pub(crate) fn of(dispatch: &Dispatch, state: State, session: Option<&Session>) -> Value {
     let services = &dispatch.services;
-    let state = services.device.state();
     let (width, height) = services.display.size();
     let shown = state.shown.map_or(Value::Null, |shown| {
         map([("kind", shown.kind.into()), ("path", optional(shown.path))])

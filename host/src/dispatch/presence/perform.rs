@@ -76,8 +76,8 @@ impl Presence {
         let values = match op {
             HostOp::Status => {
                 // What it tells must be as durable as what it tells of.
-                let after = self.dispatch.services.device.position();
-                let status = status::of(&self.dispatch, self.session.as_ref());
+                let (device, after) = self.dispatch.services.device.state_and_position();
+                let status = status::of(&self.dispatch, device, self.session.as_ref());
                 let outcome = run::encode(&Outcome::Done(vec![status]));
                 return self.when_durable(number, None, outcome, after, false);
             }
