@@ -44,7 +44,7 @@ struct Rest {
 }
 
 impl Health {
-    /// An operation was done.
+    /// An operation was done, or refused for a reason.
     pub(crate) fn done(&self) {
         self.proven.store(true, Ordering::Relaxed);
         if self.crashes.load(Ordering::Relaxed) > 0 {

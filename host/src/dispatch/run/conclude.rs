@@ -287,6 +287,10 @@ impl Call<'_> {
     /// The guest said no: nothing was written, but what it saw must be durable before that is said. A timer has fired
     /// all the same.
     fn refused(&self, work: &Work, failure: Failure) -> Result<Ran, Again> {
+        // Saying no is work too; a guest that knows nothing has shown nothing.
+        if failure.code != Code::Unsupported {
+            self.serving.version.health.done();
+        }
         let store = &self.context.dispatch.services.store;
         if let Origin::Plugin { .. } = self.context.origin {
             let mut transaction = store.begin();
