@@ -28,6 +28,9 @@ use crate::plugin::values;
 /// How often an operation is run anew because another plugin changed the same file meanwhile.
 const MAX_CONFLICTS: u32 = 8;
 
+/// How often one is tried that changes nothing of others: what it read may be taken back, where the disk is full.
+const MAX_RETREATS: u32 = 2;
+
 /// One call of a plugin's current version, in its turn.
 pub(super) struct Call<'a> {
     pub(super) context: &'a Context,
@@ -51,7 +54,7 @@ enum Way<'a> {
 
 /// Why an operation was not done in one go.
 pub(super) enum Again {
-    /// Another plugin changed a file that it changes: run it anew.
+    /// Another plugin changed a file that it changes, or what it read was taken back: run it anew.
     Conflict,
     /// It failed.
     Never(Failure),
@@ -78,16 +81,18 @@ impl Call<'_> {
         ran.unwrap_or_else(Ran::failed)
     }
 
-    /// Runs it anew as long as others change what it changes.
+    /// Runs it anew as long as others change what it changes, or the store takes back what it read.
     pub(super) async fn until_it_holds(
         &self,
         turn: &mut Turn<'_>,
         mut args: Vec<Value>,
     ) -> Result<Ran, Failure> {
-        let tries = if self.serving.version.can_conflict() {
-            MAX_CONFLICTS
+        let (tries, why) = if self.serving.version.can_conflict() {
+            let why = "other plugins kept changing the same file; nothing happened, try again";
+            (MAX_CONFLICTS, why)
         } else {
-            1
+            let why = "what it read was taken back, since the disk does not take it; nothing happened, try again";
+            (MAX_RETREATS, why)
         };
         for attempt in 1..=tries {
             let own = if attempt < tries {
@@ -102,10 +107,7 @@ impl Call<'_> {
                 Err(Again::Never(failure)) => return Err(failure),
             }
         }
-        Err(Failure::new(
-            Code::Busy,
-            "other plugins kept changing the same file; nothing happened, try again",
-        ))
+        Err(Failure::new(Code::Busy, why))
     }
 
     /// Held while it runs: with others, or alone where it lost often, so that nobody can change what it changes.
