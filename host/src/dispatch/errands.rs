@@ -102,7 +102,8 @@ async fn fire(dispatch: &Arc<Dispatch>, plugin: Arc<str>, firing: Firing) {
     match run::run_own(dispatch, own, args).await {
         Ok(()) => timers.done(&plugin, &firing),
         Err(NotRun::Gone) => timers.park(&plugin, &firing),
-        Err(NotRun::Failed) => timers.again(&plugin, &firing),
+        Err(NotRun::Crashed) => timers.again(&plugin, &firing, true),
+        Err(NotRun::Hindered) => timers.again(&plugin, &firing, false),
     }
 }
 

@@ -63,8 +63,10 @@ pub(crate) struct Own {
 pub(crate) enum NotRun {
     /// The plugin does not serve now.
     Gone,
-    /// It crashed, took too long, or the commit failed.
-    Failed,
+    /// It crashed, or took too long.
+    Crashed,
+    /// It was not let run, or its commit was not taken.
+    Hindered,
 }
 
 /// Runs an operation of a plugin's own. One that the guest refused is done with that.
@@ -103,7 +105,7 @@ pub(crate) async fn run_own(
         };
         // Timers, answers and events are bounded where they come from.
         let Ok(mut turn) = serving.seat.turn(usize::MAX).await else {
-            return Err(NotRun::Failed);
+            return Err(NotRun::Hindered);
         };
         if dispatch.board.edition() != edition {
             continue;
@@ -130,7 +132,10 @@ pub(crate) async fn run_own(
             Err(failure) => {
                 let (plugin, op) = (&*own.plugin, &own.entry.op);
                 tracing::debug!(plugin, op, why = %failure.message, "an operation of a plugin's own failed");
-                Err(NotRun::Failed)
+                Err(match failure.code {
+                    Code::PluginCrashed | Code::PluginLimit => NotRun::Crashed,
+                    _ => NotRun::Hindered,
+                })
             }
         };
     }

@@ -2,7 +2,8 @@
 //! Invariant: changes with the commit that sets or cancels one, in the plugin's own turn: so what fires late, after it was
 //! set anew or cancelled, is known to be stale. None fires before the commit that set it is durable.
 //! Not here: the operation that a firing is (`dispatch::errands`).
-//! A handler that traps: tried again after 1, 10 and 60 s. A durable timer whose plugin is away waits for it.
+//! A handler that fails: tried again after 1, 10 and 60 s, and every 60 s where that is not its own fault (a full disk,
+//! a plugin that rests). A durable timer whose plugin is away waits for it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +16,11 @@ use tokio::task::AbortHandle;
 use super::{Change, Kept, PREFIX, Setting, unix_ms};
 use crate::capability::errand::{Errand, Errands, What};
 
-/// When a handler that trapped is tried again.
-const AGAIN_AFTER: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(10),
-    Duration::from_secs(60),
-];
+/// When a handler that failed is tried again.
+const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(10), LAST_PAUSE];
+
+/// And then, where it did not trap.
+const LAST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Names that are read from the store at a time.
 const PAGE: usize = 256;
@@ -40,8 +40,23 @@ struct Armed {
     durable: bool,
     /// How often its handler trapped.
     trapped: usize,
+    /// How often it could not run, or its commit was not taken.
+    hindered: usize,
     /// Waits for its time; none for one whose plugin is away.
     waits: Option<AbortHandle>,
+}
+
+impl Armed {
+    /// How long to wait after a firing that failed; none where it is to be given up.
+    fn pause(&mut self, trapped: bool) -> Option<Duration> {
+        let count = match trapped {
+            true => &mut self.trapped,
+            false => &mut self.hindered,
+        };
+        let pause = AGAIN_AFTER.get(*count).copied();
+        *count += 1;
+        pause.or((!trapped).then_some(LAST_PAUSE))
+    }
 }
 
 /// A timer that fires.
@@ -103,6 +118,7 @@ impl Timers {
             payload: setting.payload.into(),
             durable: setting.durable,
             trapped: 0,
+            hindered: 0,
             waits: None,
         };
         timer.waits = Some(self.fire_after(&name, &timer, setting.after, after));
@@ -164,8 +180,9 @@ impl Timers {
         }
     }
 
-    /// The handler trapped: it is tried again some times. A durable one is then kept for another version, or another start.
-    pub(crate) fn again(&self, plugin: &Arc<str>, firing: &Firing) {
+    /// The firing failed: it is tried again, but only some times where its handler `trapped`. A durable one is then kept
+    /// for another version, or another start.
+    pub(crate) fn again(&self, plugin: &Arc<str>, firing: &Firing, trapped: bool) {
         let name = (plugin.clone(), firing.id.clone());
         let mut armed = self.armed();
         let Some(timer) = armed.get_mut(&name) else {
@@ -174,10 +191,9 @@ impl Timers {
         if timer.serial != firing.serial {
             return;
         }
-        match AGAIN_AFTER.get(timer.trapped) {
+        match timer.pause(trapped) {
             Some(time) => {
-                timer.trapped += 1;
-                let waits = self.fire_after(&name, timer, *time, Position::default());
+                let waits = self.fire_after(&name, timer, time, Position::default());
                 timer.waits = Some(waits);
             }
             None => {
@@ -197,6 +213,7 @@ impl Timers {
             .filter(|((owner, _), timer)| **owner == *plugin && timer.waits.is_none());
         for (name, timer) in parked {
             timer.trapped = 0;
+            timer.hindered = 0;
             timer.waits = Some(self.fire_after(name, timer, Duration::ZERO, Position::default()));
         }
     }
@@ -260,6 +277,32 @@ fn left(kept: &Kept, now_ms: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn armed() -> Armed {
+        Armed {
+            serial: 1,
+            payload: Arc::new([]),
+            durable: true,
+            trapped: 0,
+            hindered: 0,
+            waits: None,
+        }
+    }
+
+    #[test]
+    fn only_traps_make_a_timer_be_given_up() {
+        let mut timer = armed();
+        for _ in 0..1_000 {
+            assert!(
+                timer.pause(false).is_some(),
+                "the disk may be full for long"
+            );
+        }
+        assert_eq!(timer.pause(false), Some(LAST_PAUSE));
+        let traps: Vec<_> = (0..4).map(|_| timer.pause(true)).collect();
+        let [first, second, third] = AGAIN_AFTER.map(Some);
+        assert_eq!(traps, [first, second, third, None]);
+    }
 
     #[test]
     fn what_is_left_is_never_more_than_was_asked_for_whatever_the_clock_says() {
