@@ -93,7 +93,8 @@ impl Host for Guest {
     }
 
     fn stop(&mut self) -> Answer<()> {
-        self.stage_for_music(Effect::Stop)
+        let token = self.services.device.new_token();
+        self.stage_for_music(Effect::Stop { token })
     }
 
     fn volume(&mut self) -> wasmtime::Result<f64> {

@@ -2,12 +2,13 @@
 //! Invariant: changes when an operation commits, under one lock with its commit: so the last writer is the last to have
 //! committed, and an operation sees what those before it asked for, without waiting for sound.
 //! Not here: pixels and samples (`display`, `audio`), how it is kept over a restart (`keeper`).
-//! What a device refuses is taken back; what was there before it still is.
+//! What a device refuses, or the disk, is taken back; what was there before it still is.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pixelboy_audio::Playing;
 use pixelboy_store::{Position, Sha256};
 
 use super::effect::Effect;
@@ -72,6 +73,13 @@ pub(crate) struct State {
     pub(crate) volume: f64,
 }
 
+/// What the speaker does, whatever was asked for.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) volume: f64,
+    pub(crate) playing: Option<Playing>,
+}
+
 /// The device's state, shared by all plugins.
 pub(crate) struct Device {
     now: Mutex<Now>,
@@ -84,6 +92,9 @@ struct Now {
     shown: Succession<Shown>,
     music: Succession<Music>,
     volume: f64,
+    /// What the operations waited for that set the volume, and paused or resumed, last.
+    volume_by: Position,
+    held_by: Position,
     /// The newest commit that it comes from.
     position: Position,
     /// What the store has of it.
@@ -106,7 +117,7 @@ impl State {
             Effect::Resume { session, outlives } => {
                 self.each_music(|music| music.resume(*session, *outlives));
             }
-            Effect::Stop => self.music = None,
+            Effect::Stop { .. } => self.music = None,
             Effect::Volume(volume) => self.volume = *volume,
             Effect::Push { .. } | Effect::Call { .. } => {}
         }
@@ -136,22 +147,51 @@ impl Now {
         }
     }
 
-    fn apply(&mut self, effect: &Effect) {
+    /// `after`: what the effect waits for.
+    fn apply(&mut self, effect: &Effect, after: Position) {
         match effect {
             Effect::Scene { token, shown, .. } => self.shown.push(*token, shown.clone()),
             // One that goes on has its place already.
             Effect::Play { music, .. } if self.music.has(music.token) => {}
             Effect::Play { music, .. } => self.music.push(music.token, Some(music.clone())),
             // Also where one of them turns out not to begin, this was asked for after it.
-            Effect::Pause => self.music.each().for_each(|music| music.paused = true),
+            Effect::Pause => {
+                self.held_by = after;
+                self.music.each().for_each(|music| music.paused = true);
+            }
             Effect::Resume { session, outlives } => {
+                self.held_by = after;
                 self.music
                     .each()
                     .for_each(|music| music.resume(*session, *outlives));
             }
-            Effect::Stop => self.music.end(),
-            Effect::Volume(volume) => self.volume = *volume,
+            // What plays is known until it is silent.
+            Effect::Stop { token } => self.music.push(*token, None),
+            Effect::Volume(volume) => (self.volume, self.volume_by) = (*volume, after),
             Effect::Push { .. } | Effect::Call { .. } => {}
+        }
+    }
+
+    /// The effect, which waited for `after`, does not happen. What a later one asked for stays.
+    fn withdraw(&mut self, effect: &Effect, after: Position, heard: &Heard) {
+        match effect {
+            Effect::Scene { token, .. } => self.shown.remove(*token),
+            Effect::Play { music, .. } => self.music.remove(music.token),
+            Effect::Stop { token } => self.music.remove(*token),
+            Effect::Pause if self.held_by == after => self.hold_as(heard, false),
+            Effect::Resume { .. } if self.held_by == after => self.hold_as(heard, true),
+            Effect::Volume(_) if self.volume_by == after => self.volume = heard.volume,
+            Effect::Pause | Effect::Resume { .. } | Effect::Volume(_) => {}
+            Effect::Push { .. } | Effect::Call { .. } => {}
+        }
+    }
+
+    /// Music is paused where the speaker says so; what the speaker does not have is where `paused` says so.
+    fn hold_as(&mut self, heard: &Heard, paused: bool) {
+        for music in self.music.each() {
+            let playing = heard.playing.as_ref();
+            let playing = playing.filter(|playing| playing.token == music.token);
+            music.paused = playing.map_or(paused, |playing| playing.paused);
         }
     }
 
@@ -203,7 +243,7 @@ impl Committing<'_> {
     ) -> Vec<u64> {
         let now = &mut *self.now;
         now.position = now.position.max(after);
-        effects.iter().for_each(|effect| now.apply(effect));
+        effects.iter().for_each(|effect| now.apply(effect, after));
         let ended = now.end_music(|music| !music.outlives && !present(music.session));
         self.device.changed.notify_one();
         ended
@@ -218,6 +258,8 @@ impl Device {
                 shown: Succession::new(),
                 music: Succession::new(),
                 volume,
+                volume_by: Position::default(),
+                held_by: Position::default(),
                 position: Position::default(),
                 written: Written::default(),
             }),
@@ -268,12 +310,26 @@ impl Device {
         (now.state(), now.position)
     }
 
-    /// A sync failed: what is known comes from no commit beyond `durable`, and the volume is as it is.
-    pub(crate) fn fall_back(&self, durable: Position, volume: f64) {
+    /// The effects of an operation that waited for `after` do not happen. `settled`: how much of a position is there after
+    /// all.
+    pub(crate) fn withdraw(
+        &self,
+        effects: &[Effect],
+        after: Position,
+        heard: &Heard,
+        settled: impl FnOnce(Position) -> Position,
+    ) {
         self.change(|now| {
-            now.position = now.position.min(durable);
-            now.volume = volume;
+            now.position = settled(now.position);
+            for effect in effects {
+                now.withdraw(effect, after, heard);
+            }
         });
+    }
+
+    /// It is silent now, as was asked for with this token.
+    pub(crate) fn music_stopped(&self, token: u64) {
+        self.change(|now| drop(now.music.begun(token)));
     }
 
     /// A name for a new scene or play.
@@ -352,5 +408,101 @@ impl Device {
     /// Waits for the next change.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::float_cmp, reason = "tests")]
+
+    use super::*;
+
+    const SPEAKER: Heard = Heard {
+        volume: 0.5,
+        playing: None,
+    };
+
+    fn music(token: u64) -> Music {
+        Music {
+            path: "a.mp3".to_owned(),
+            sha256: None,
+            session: 0,
+            outlives: true,
+            paused: false,
+            position: Duration::ZERO,
+            token,
+            waiting: None,
+        }
+    }
+
+    /// One piece plays, as a durable operation left it.
+    fn playing(token: u64) -> Device {
+        let device = Device::new(0.5);
+        let mut now = device.now();
+        now.music.push(token, Some(music(token)));
+        now.music.begun(token);
+        now.position = Position(90);
+        drop(now);
+        device
+    }
+
+    fn commit(device: &Device, effect: Effect, at: u64) -> Vec<Effect> {
+        let effects = vec![effect];
+        device.committing().done(&effects, Position(at), |_| true);
+        effects
+    }
+
+    #[test]
+    fn a_stop_that_is_taken_back_leaves_what_plays() {
+        let device = playing(1);
+        let stop = commit(&device, Effect::Stop { token: 2 }, 95);
+        assert!(device.state().music.is_none());
+        device.withdraw(&stop, Position(95), &SPEAKER, |_| Position(90));
+        assert_eq!(device.state().music.unwrap().token, 1);
+        commit(&device, Effect::Stop { token: 3 }, 101);
+        device.music_stopped(3);
+        assert!(device.state().music.is_none() && !device.wants_music(1));
+    }
+
+    #[test]
+    fn a_pause_that_is_taken_back_leaves_what_the_speaker_does() {
+        let device = playing(1);
+        let heard = Heard {
+            volume: 0.5,
+            playing: Some(Playing {
+                label: String::new(),
+                owner: 0,
+                token: 1,
+                position: Duration::ZERO,
+                paused: false,
+                duration: None,
+            }),
+        };
+        let pause = commit(&device, Effect::Pause, 95);
+        assert!(device.state().music.unwrap().paused);
+        device.withdraw(&pause, Position(95), &heard, |_| Position(90));
+        assert!(!device.state().music.unwrap().paused);
+        // One that was asked for since then stays.
+        let lost = commit(&device, Effect::Pause, 96);
+        commit(&device, Effect::Pause, 101);
+        device.withdraw(&lost, Position(96), &heard, |at| at);
+        assert!(device.state().music.unwrap().paused);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_what_others_asked_for_since_then() {
+        let device = playing(1);
+        let lost = commit(&device, Effect::Volume(0.3), 95);
+        commit(&device, Effect::Volume(0.7), 101);
+        device.withdraw(&lost, Position(95), &SPEAKER, |at| at);
+        let (state, position) = device.state_and_position();
+        assert_eq!((state.volume, position), (0.7, Position(101)));
+        let stop = commit(&device, Effect::Stop { token: 2 }, 102);
+        device.withdraw(&stop, Position(102), &SPEAKER, |_| Position(90));
+        let (state, position) = device.state_and_position();
+        assert_eq!((state.volume, position), (0.7, Position(90)));
+        let loud = commit(&device, Effect::Volume(1.0), 103);
+        device.withdraw(&loud, Position(103), &SPEAKER, |_| Position(90));
+        assert_eq!(device.state().volume, 0.5);
     }
 }

@@ -42,7 +42,10 @@ pub(crate) enum Effect {
         session: u64,
         outlives: bool,
     },
-    Stop,
+    /// The token is of the silence.
+    Stop {
+        token: u64,
+    },
     Volume(f64),
     Push {
         session: u64,
@@ -86,7 +89,7 @@ impl Effect {
             Self::Play { .. }
             | Self::Pause
             | Self::Resume { .. }
-            | Self::Stop
+            | Self::Stop { .. }
             | Self::Volume(_) => Station::Speaker,
             Self::Push { .. } | Self::Call { .. } => Station::Clients,
         }
@@ -131,11 +134,15 @@ pub(crate) async fn release(effect: Effect, services: &Arc<Services>) -> Result<
             Err(AudioError::NothingPlaying) => resume_waiting(services),
             resumed => resumed.map(drop).map_err(|error| of_audio(&error)),
         },
-        Effect::Stop => match services.audio.stop() {
-            // It ended by itself meanwhile, or waited for a speaker.
-            Err(AudioError::NothingPlaying) => Ok(()),
-            stopped => stopped.map(drop).map_err(|error| of_audio(&error)),
-        },
+        Effect::Stop { token } => {
+            let stopped = services.audio.stop();
+            services.device.music_stopped(token);
+            match stopped {
+                // It ended by itself meanwhile, or waited for a speaker.
+                Err(AudioError::NothingPlaying) => Ok(()),
+                stopped => stopped.map(drop).map_err(|error| of_audio(&error)),
+            }
+        }
         Effect::Volume(volume) => services
             .audio
             .set_volume(volume as f32)
@@ -206,15 +213,6 @@ async fn call(
         until,
     });
     Ok(())
-}
-
-/// Takes back what will not be released.
-pub(crate) fn withdraw(effect: &Effect, services: &Services) {
-    match effect {
-        Effect::Scene { token, .. } => services.device.scene_failed(*token),
-        Effect::Play { music, .. } => services.device.music_ended(music.token),
-        _ => {}
-    }
 }
 
 async fn show(

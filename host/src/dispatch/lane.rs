@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use pixelboy_protocol::{Code, Failure};
-use pixelboy_store::{Guard, Position};
+use pixelboy_store::{Guard, NotDurable, Position};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::capability::Services;
+use crate::capability::device::Heard;
 use crate::capability::effect::{self, Effect, Station};
 use crate::capability::failure;
 
@@ -164,14 +165,7 @@ async fn release(
         && !services.store.is_durable(after)
         && let Err(error) = services.store.wait(after).await
     {
-        for effect in &effects {
-            effect::withdraw(effect, services);
-        }
-        // The store may not have what was written with them either.
-        services.device.committing().forget_written();
-        let volume = f64::from(services.audio.volume());
-        let durable = services.store.durable().position();
-        services.device.fall_back(durable, volume);
+        withdraw(&effects, after, &error, services);
         return Err(failure::of_wait(&error));
     }
     let mut first_failure = Ok(());
@@ -180,6 +174,23 @@ async fn release(
         first_failure = first_failure.and(begun);
     }
     first_failure
+}
+
+/// Takes back what will not be released.
+fn withdraw(effects: &[Effect], after: Position, error: &NotDurable, services: &Services) {
+    // The store may not have what was written with them either.
+    services.device.committing().forget_written();
+    let heard = Heard {
+        volume: services.audio.volume().into(),
+        playing: services.audio.now(),
+    };
+    let store = &services.store;
+    let settled = |position: Position| match error {
+        // What others committed since then is there, or on its way.
+        NotDurable::TakenBack(_) => store.if_not_taken_back(position),
+        NotDurable::Unknown(_) => position.min(store.durable().position()),
+    };
+    services.device.withdraw(effects, after, &heard, settled);
 }
 
 /// What is said after a failed sync.
