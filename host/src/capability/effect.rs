@@ -95,6 +95,13 @@ impl Effect {
         }
     }
 
+    /// What takes long and must not hold up the effects of others; done before it is lined up.
+    pub(crate) async fn make_ready(&self) {
+        if let Self::Push { parcel, .. } | Self::Call { parcel, .. } = self {
+            parcel.check().await;
+        }
+    }
+
     /// Bytes held until the release.
     pub(crate) fn staged_bytes(&self) -> usize {
         match self {

@@ -68,6 +68,18 @@ impl Parcel {
         self.op.len() + self.args.iter().map(value_bytes).sum::<usize>()
     }
 
+    /// Compares what is too large for a frame with what was stored: that reads all of it, once, so it is done where nobody
+    /// else waits.
+    pub(crate) async fn check(&self) {
+        for bytes in &self.bytes {
+            if bytes.len() > limits::INLINE_BYTES as u64 {
+                let own = bytes.clone();
+                // What is wrong with it is told when it is to be sent.
+                let _ = blob::blocking(move || own.check()).await;
+            }
+        }
+    }
+
     /// As the wire has it: bytes that fit are read, others get a name at the client.
     ///
     /// # Errors

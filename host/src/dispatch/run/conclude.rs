@@ -11,7 +11,7 @@ use super::Origin;
 use super::call::{Again, Call};
 use super::ran::{PutOffUntil, Ran, bounded, encode};
 use super::reply::{Addressee, raise, reply};
-use crate::capability::effect::Effect;
+use crate::capability::effect::{Effect, Station};
 use crate::capability::work::Work;
 use crate::capability::{Guest, failure, keeper, timer};
 use crate::dispatch::lane::Place;
@@ -75,6 +75,11 @@ impl Call<'_> {
                 (later::interrupted(), Some(token))
             }
         };
+        for effect in &work.effects {
+            if effect.station() == Station::Clients {
+                Box::pin(effect.make_ready()).await;
+            }
+        }
         let Some(transaction) = work.transaction.take() else {
             return Err(Failure::new(Code::BadState, "the operation lost its transaction").into());
         };
