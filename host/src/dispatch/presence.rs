@@ -166,7 +166,8 @@ impl Presence {
                 }
             }
             self.close_when_done();
-            if self.session.is_none() && !self.is_busy() && self.later.is_empty() {
+            // One that waits for nothing but answers that are put off is away: it may never come back for them.
+            if self.session.is_none() && !self.is_busy() {
                 self.set_present(false);
             }
             if self.inbox.is_empty() && self.is_finished() {

@@ -38,6 +38,25 @@ impl Presence {
         self.set_alarm();
     }
 
+    /// As if a plugin had put this one off.
+    #[cfg(test)]
+    pub(crate) fn put_off_for_a_test(&mut self, number: u64, token: u64) {
+        let operation = pixelboy_store::OperationId {
+            client: self.client,
+            number,
+        };
+        let later = later::Later {
+            plugin: "slow".into(),
+            operation,
+            wrote: false,
+            blobs: self.blobs.clone(),
+            answers: self.answers.0.clone(),
+        };
+        self.dispatch.put_off.add(token, later);
+        let deadline = None;
+        self.put_off(number, None, PutOffUntil { token, deadline });
+    }
+
     /// Whether the answer to this number is put off; then what it staged has begun.
     pub(super) fn is_put_off(&mut self, number: u64) -> bool {
         let Some(pending) = self.later.get_mut(&number) else {
@@ -62,6 +81,8 @@ impl Presence {
         if let Some(pending) = self.later.get_mut(&number) {
             pending.answer = Some(answered);
             if pending.settled {
+                // Where its client is away, until what is kept for it is counted anew.
+                self.set_present(true);
                 self.tell_later(number);
             }
         }

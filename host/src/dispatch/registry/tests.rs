@@ -133,6 +133,42 @@ fn one_whose_hello_is_on_its_way_is_not_dropped_for_another() {
 }
 
 #[test]
+fn who_waits_only_for_an_answer_that_is_put_off_makes_room_for_others() {
+    let folder = tempfile::tempdir().unwrap();
+    on_one_thread(async {
+        let registry = registry(folder.path(), 1);
+        let dispatch = registry.dispatch().clone();
+        let (inbox, mut presence) = {
+            let (sender, inbox) = mpsc::unbounded_channel();
+            let stays = Arc::new(Stays::new());
+            let presence = Presence::new(dispatch.clone(), id(1), 0, false, inbox, stays.clone());
+            let known = Known {
+                sender: sender.clone(),
+                stays,
+            };
+            registry.clients().known.insert(id(1), known);
+            (sender, presence)
+        };
+        presence.put_off_for_a_test(1, 7);
+        tokio::spawn(presence.serve());
+        let (_, attached) = come(&registry, id(1), 1).unwrap();
+        attached.await.unwrap();
+        assert!(matches!(
+            come(&registry, id(2), 2),
+            Err(Refused::TooMany(1))
+        ));
+        inbox.send(Message::Detach(1)).unwrap();
+        settle().await;
+        drop(inbox);
+        let (_, attached) = come(&registry, id(2), 3).unwrap();
+        attached.await.unwrap();
+        settle().await;
+        // Whoever completes it finds that nobody waits.
+        assert!(dispatch.put_off.take(7).is_none());
+    });
+}
+
+#[test]
 fn who_said_goodbye_does_not_come_back() {
     let folder = tempfile::tempdir().unwrap();
     on_one_thread(async {
