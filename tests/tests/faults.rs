@@ -20,7 +20,7 @@ use pixelboy_protocol::{Code, Outcome, Reply};
 /// A daemon whose data lie on a disk that fails by rule.
 fn on_faulty_disk() -> (FaultFs, Daemon) {
     let fs = FaultFs::mount(Disk::new(), 1).unwrap();
-    let mut daemon = Setup::new().store("reserve_mib = 0").start();
+    let mut daemon = Setup::new().actor().store("reserve_mib = 0").start();
     daemon.stop();
     fs::remove_dir_all(daemon.path("data")).unwrap();
     std::os::unix::fs::symlink(fs.path(), daemon.path("data")).unwrap();
@@ -100,6 +100,46 @@ fn a_write_to_the_record_that_fails_is_refused_with_its_reason_and_the_next_is_t
     daemon.stop();
     verified(&daemon);
     daemon.assert_no_stack_trace();
+}
+
+/// What fired so far.
+fn fired(wire: &mut Wire) -> String {
+    match wire.call_reply("get", args!["happened.txt"]).outcome {
+        Outcome::Done(values) => String::from_utf8(wire.bytes(&values[0])).unwrap(),
+        _ => String::new(),
+    }
+}
+
+#[test]
+fn a_durable_timer_outlives_what_a_full_disk_takes_back() {
+    let (fs, daemon) = on_faulty_disk();
+    let mut wire = daemon.client();
+    let full = || {
+        fs.fail(Rule::new(Call::Write, "record.sqlite-wal", Errno::NOSPC));
+    };
+    // Cancelled, and set anew, by operations that never were.
+    wire.call("set_timer", args!["one", 3_000, "kept", true]);
+    wire.call("set_timer", args!["two", 3_000, "kept", true]);
+    full();
+    let reply = wire.call_reply("cancel_timer", args!["one"]);
+    assert_eq!(code(&reply), Some(Code::NoSpace));
+    let reply = wire.call_reply("set_timer", args!["two", 0, "lost", true]);
+    assert_eq!(code(&reply), Some(Code::NoSpace));
+    fs.mend();
+    // Its time comes while the disk is full.
+    wire.call("set_timer", args!["three", 300, "kept", true]);
+    full();
+    std::thread::sleep(Duration::from_millis(800));
+    fs.mend();
+    let begun = Instant::now();
+    let expected = ["one", "two", "three"].map(|id| format!("fired {id} kept\n"));
+    while !expected.iter().all(|line| fired(&mut wire).contains(line)) {
+        let so_far = fired(&mut wire);
+        assert!(begun.elapsed() < PATIENCE, "only {so_far:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let all = fired(&mut wire);
+    assert_eq!(all.matches("fired").count(), 3, "{all:?}");
 }
 
 #[test]

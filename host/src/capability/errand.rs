@@ -38,6 +38,8 @@ pub(crate) enum What {
     },
     /// `@timer`.
     Timer(Firing),
+    /// Nothing: a change of its timers was taken back, and they are to be as the store has them.
+    Timers,
     /// `@answer` of a client.
     Answer {
         tag: String,

@@ -33,7 +33,7 @@ pub(crate) async fn serve(dispatch: Arc<Dispatch>, mut errands: mpsc::UnboundedR
                 listeners.retain(|name| plugin.as_ref().is_none_or(|only| only == name));
                 listeners
             }
-            What::Timer(_) | What::Answer { .. } => plugin.into_iter().collect(),
+            What::Timer(_) | What::Timers | What::Answer { .. } => plugin.into_iter().collect(),
         };
         for name in plugins {
             let queue = queues
@@ -78,6 +78,7 @@ async fn attend(dispatch: &Arc<Dispatch>, plugin: Arc<str>, what: What) {
         What::Event { kind, details } => ("@event", vec![kind.into(), Value::Map(details)]),
         What::Answer { tag, outcome } => ("@answer", answer(tag, outcome)),
         What::Timer(firing) => return fire(dispatch, plugin, firing).await,
+        What::Timers => return reload_timers(dispatch, &plugin).await,
     };
     let own = Own {
         plugin,
@@ -100,11 +101,21 @@ async fn fire(dispatch: &Arc<Dispatch>, plugin: Arc<str>, firing: Firing) {
     };
     let timers = &dispatch.services.timers;
     match run::run_own(dispatch, own, args).await {
-        Ok(()) => timers.done(&plugin, &firing),
+        Ok(after) => timers.done(&plugin, &firing, after),
         Err(NotRun::Gone) => timers.park(&plugin, &firing),
         Err(NotRun::Crashed) => timers.again(&plugin, &firing, true),
         Err(NotRun::Hindered) => timers.again(&plugin, &firing, false),
     }
+}
+
+/// In the plugin's turn, so that no operation of it changes them meanwhile; nor does a firing, which is an errand too.
+async fn reload_timers(dispatch: &Dispatch, plugin: &Arc<str>) {
+    let serving = dispatch.board.now().plugin(plugin).cloned();
+    let _turn = match &serving {
+        Some(serving) => serving.seat.turn(usize::MAX).await.ok(),
+        None => None,
+    };
+    dispatch.services.timers.reload(plugin);
 }
 
 fn answer(tag: String, outcome: Result<Vec<Value>, Failure>) -> Vec<Value> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pixelboy_protocol::{Code, Failure, OpEntry, Value, limits};
-use pixelboy_store::ClientId;
+use pixelboy_store::{ClientId, Position};
 use tokio::sync::mpsc;
 
 use self::call::Call;
@@ -69,12 +69,13 @@ pub(crate) enum NotRun {
     Hindered,
 }
 
-/// Runs an operation of a plugin's own. One that the guest refused is done with that.
+/// Runs an operation of a plugin's own: it is done for good when the position is durable. One that the guest refused is
+/// done with that.
 pub(crate) async fn run_own(
     dispatch: &Arc<Dispatch>,
     own: Own,
     args: Vec<Value>,
-) -> Result<(), NotRun> {
+) -> Result<Position, NotRun> {
     let operation = Operation {
         number: 0,
         digest: [0; 16],
@@ -114,7 +115,7 @@ pub(crate) async fn run_own(
         let firing = own.firing.as_ref();
         if firing.is_some_and(|firing| !timers.is_due(&own.plugin, firing)) {
             // It was set anew or cancelled while this waited.
-            return Ok(());
+            return Ok(Position::default());
         }
         let call = Call {
             context: &context,
@@ -127,7 +128,7 @@ pub(crate) async fn run_own(
                 if let Some(begun) = ran.begun {
                     tokio::spawn(tell_refused(own, begun));
                 }
-                Ok(())
+                Ok(ran.wrote.unwrap_or_default())
             }
             Err(failure) => {
                 let (plugin, op) = (&*own.plugin, &own.entry.op);

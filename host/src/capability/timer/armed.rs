@@ -1,6 +1,7 @@
 //! The timers that are set, and their firing.
 //! Invariant: changes with the commit that sets or cancels one, in the plugin's own turn: so what fires late, after it was
-//! set anew or cancelled, is known to be stale. None fires before the commit that set it is durable.
+//! set anew or cancelled, is known to be stale. None fires before the commit that set it is durable; where one is taken
+//! back, the plugin's timers are again as the store has them.
 //! Not here: the operation that a firing is (`dispatch::errands`).
 //! A handler that fails: tried again after 1, 10 and 60 s, and every 60 s where that is not its own fault (a full disk,
 //! a plugin that rests). A durable timer whose plugin is away waits for it.
@@ -10,10 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pixelboy_store::{Position, Store};
+use pixelboy_store::{NotDurable, Position, Store};
 use tokio::task::AbortHandle;
 
-use super::{Change, Kept, PREFIX, Setting, unix_ms};
+use super::{Change, Kept, PREFIX, Setting, key, unix_ms};
 use crate::capability::errand::{Errand, Errands, What};
 
 /// When a handler that failed is tried again.
@@ -21,6 +22,9 @@ const AGAIN_AFTER: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(
 
 /// And then, where it did not trap.
 const LAST_PAUSE: Duration = Duration::from_secs(60);
+
+/// When one fires at the earliest whose firing was taken back.
+const AFTER_RETREAT: Duration = Duration::from_secs(1);
 
 /// Names that are read from the store at a time.
 const PAGE: usize = 256;
@@ -38,6 +42,8 @@ struct Armed {
     serial: u64,
     payload: Arc<[u8]>,
     durable: bool,
+    /// The commit that set it, with all that it saw.
+    after: Position,
     /// How often its handler trapped.
     trapped: usize,
     /// How often it could not run, or its commit was not taken.
@@ -96,6 +102,10 @@ impl Timers {
 
     /// An operation of the plugin has committed; what fires of this waits until `after` is durable.
     pub(crate) fn apply(&self, plugin: &Arc<str>, changes: Vec<Change>, after: Position) {
+        if changes.is_empty() {
+            return;
+        }
+        self.reload_if_taken_back(plugin, after);
         for Change { id, set } in changes {
             let name = (plugin.clone(), id);
             match set {
@@ -103,6 +113,22 @@ impl Timers {
                 None => self.disarm(&name),
             }
         }
+    }
+
+    /// The plugin is told to look at the store again where the commit at `after` does not come on disk. After a failed sync
+    /// a restart does that.
+    fn reload_if_taken_back(&self, plugin: &Arc<str>, after: Position) {
+        if self.store.is_durable(after) {
+            return;
+        }
+        let wait = self.store.wait(after);
+        let (errands, plugin) = (self.errands.clone(), plugin.clone());
+        tokio::spawn(async move {
+            if let Err(NotDurable::TakenBack(_)) = wait.await {
+                let (plugin, what) = (Some(plugin), What::Timers);
+                errands.send(Errand { plugin, what });
+            }
+        });
     }
 
     fn disarm(&self, name: &(Arc<str>, String)) {
@@ -117,6 +143,7 @@ impl Timers {
             serial: self.serials.fetch_add(1, Ordering::Relaxed),
             payload: setting.payload.into(),
             durable: setting.durable,
+            after,
             trapped: 0,
             hindered: 0,
             waits: None,
@@ -160,8 +187,11 @@ impl Timers {
         now.is_some_and(|now| now.serial == firing.serial)
     }
 
-    /// The firing is done, unless its handler set the timer anew.
-    pub(crate) fn done(&self, plugin: &Arc<str>, firing: &Firing) {
+    /// The firing is done when `after` is durable, unless its handler set the timer anew.
+    pub(crate) fn done(&self, plugin: &Arc<str>, firing: &Firing, after: Position) {
+        if firing.durable {
+            self.reload_if_taken_back(plugin, after);
+        }
         if self.is_due(plugin, firing) {
             self.disarm(&(plugin.clone(), firing.id.clone()));
         }
@@ -170,7 +200,7 @@ impl Timers {
     /// The plugin is away: a durable timer waits for it.
     pub(crate) fn park(&self, plugin: &Arc<str>, firing: &Firing) {
         if !firing.durable {
-            return self.done(plugin, firing);
+            return self.done(plugin, firing, Position::default());
         }
         let mut armed = self.armed();
         if let Some(timer) = armed.get_mut(&(plugin.clone(), firing.id.clone()))
@@ -231,16 +261,56 @@ impl Timers {
 
     /// Sets what the store has, when the host starts.
     pub(crate) fn restore(&self) {
+        for (name, setting) in self.stored(PREFIX) {
+            self.arm(name, setting, Position::default());
+        }
+    }
+
+    /// Sets what the store has of a plugin, and forgets what was set by a commit that was taken back. In the plugin's turn.
+    pub(crate) fn reload(&self, plugin: &Arc<str>) {
+        let stored = self.stored(&key(plugin, ""));
+        let never_was = |(owner, _): &(Arc<str>, String), timer: &Armed| {
+            *owner == *plugin
+                && (timer.durable || self.store.if_not_taken_back(timer.after) != timer.after)
+        };
+        let gone: Vec<_> = {
+            let mut armed = self.armed();
+            armed
+                .extract_if(|name, timer| never_was(name, timer))
+                .collect()
+        };
+        let mut after = HashMap::new();
+        for (name, timer) in gone {
+            if let Some(waits) = timer.waits {
+                waits.abort();
+            }
+            after.insert(name, self.store.if_not_taken_back(timer.after));
+        }
+        for (name, mut setting) in stored {
+            // One that was set since then may not be durable yet.
+            let after = after.get(&name).copied().unwrap_or_default();
+            // The disk may still be full.
+            setting.after = setting.after.max(AFTER_RETREAT);
+            self.arm(name, setting, after);
+        }
+    }
+
+    /// The durable timers whose names in the store begin so.
+    fn stored(&self, prefix: &str) -> Vec<((Arc<str>, String), Setting)> {
         let mut transaction = self.store.begin();
+        let mut stored = Vec::new();
         let mut last: Option<String> = None;
         loop {
-            let names = match transaction.state_keys(PREFIX, last.as_deref(), PAGE) {
+            let names = match transaction.state_keys(prefix, last.as_deref(), PAGE) {
                 Ok(names) => names,
                 Err(error) => {
-                    return tracing::warn!(%error, "the timers that were set could not be read");
+                    tracing::warn!(%error, "the timers that were set could not be read");
+                    return stored;
                 }
             };
-            let Some(newest) = names.last() else { return };
+            let Some(newest) = names.last() else {
+                return stored;
+            };
             last = Some(newest.clone());
             for name in &names {
                 let bytes = transaction.state(name);
@@ -256,7 +326,7 @@ impl Timers {
                         payload: kept.payload,
                         durable: true,
                     };
-                    self.arm((plugin.into(), id.to_owned()), setting, Position::default());
+                    stored.push(((plugin.into(), id.to_owned()), setting));
                 }
             }
         }
@@ -283,6 +353,7 @@ mod tests {
             serial: 1,
             payload: Arc::new([]),
             durable: true,
+            after: Position::default(),
             trapped: 0,
             hindered: 0,
             waits: None,

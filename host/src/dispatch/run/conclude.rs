@@ -297,11 +297,12 @@ impl Call<'_> {
             self.serving.version.health.done();
         }
         let store = &self.context.dispatch.services.store;
+        let mut wrote = None;
         if let Origin::Plugin { .. } = self.context.origin {
             let mut transaction = store.begin();
             self.prepare(&mut transaction)?;
             let done = store.commit(transaction, None);
-            done.map_err(|error| failure::of_commit(&error))?;
+            wrote = Some(done.map_err(|error| failure::of_commit(&error))?);
             // What a guest does not know it need not.
             if failure.code != Code::Unsupported {
                 let (plugin, op) = (&*self.serving.seat.name, &self.entry.op);
@@ -314,6 +315,7 @@ impl Call<'_> {
             .map(Transaction::seen)
             .unwrap_or_default();
         Ok(Ran {
+            wrote,
             after: saw,
             ..Ran::failed(failure)
         })
