@@ -104,7 +104,9 @@ fn a_write_to_the_record_that_fails_is_refused_with_its_reason_and_the_next_is_t
 
 /// What fired so far.
 fn fired(wire: &mut Wire) -> String {
-    match wire.call_reply("get", args!["happened.txt"]).outcome {
+    let reply = wire.call_reply("get", args!["happened.txt"]);
+    wire.confirmed = reply.number;
+    match reply.outcome {
         Outcome::Done(values) => String::from_utf8(wire.bytes(&values[0])).unwrap(),
         _ => String::new(),
     }
