@@ -305,6 +305,31 @@ fn raise_open_files() {
     }
 }
 
+/// Services for a plugin that is looked at and does nothing: an empty store in `data`, no panel and no speaker.
+pub(crate) fn bare_services(data: &std::path::Path) -> Result<Arc<Services>, String> {
+    let text = |error: &dyn std::fmt::Display| error.to_string();
+    let store: Arc<dyn Store> =
+        Arc::new(SqliteStore::open(StoreSettings::new(data)).map_err(|error| text(&error))?);
+    let mut settings = Settings::default();
+    settings.audio.backend = "null".to_owned();
+    settings
+        .display
+        .set_backend("none")
+        .map_err(|error| text(&error))?;
+    let (audio, _) = Audio::start(settings.audio()?);
+    let (errands, _) = Errands::new();
+    Ok(Arc::new(Services {
+        store: store.clone(),
+        device: Device::new(1.0),
+        display: Display::start(&settings.display),
+        audio,
+        audience: crate::capability::client::Audience::default(),
+        waits: Arc::new(PutOff::default()),
+        timers: Timers::new(store, errands.clone()),
+        errands,
+    }))
+}
+
 fn store_settings(settings: &Settings) -> StoreSettings {
     let store = &settings.store;
     StoreSettings {

@@ -5,6 +5,7 @@
 //! released to display or audio, `dispatch` writes the reply.
 
 mod capability;
+mod check;
 mod config;
 mod dispatch;
 mod host;
@@ -24,6 +25,9 @@ fn main() -> ExitCode {
     let args = config::Args::parse();
     if let Some(config::Command::Verify(verify)) = &args.command {
         return verify::run(&args, verify);
+    }
+    if let Some(config::Command::Check { file }) = &args.command {
+        return check::run(file);
     }
     observe::start(args.log);
     match host::run(&args) {

@@ -486,7 +486,8 @@ pub fn profile_folder() -> PathBuf {
 }
 
 /// The project's folder.
-pub(crate) fn root() -> &'static Path {
+#[must_use]
+pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 

@@ -65,6 +65,11 @@ pub(crate) enum Command {
     /// Compares everything stored with its digests and the record. pixelboyd must not be running on the folder.
     #[command(after_help = crate::verify::EXIT_CODES)]
     Verify(Verify),
+    /// Tells what this host would say to a plugin: its opcodes and the lines for config.toml, or why it is not taken.
+    Check {
+        /// The .wasm file.
+        file: PathBuf,
+    },
 }
 
 /// What `verify` does besides looking.

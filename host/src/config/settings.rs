@@ -119,6 +119,19 @@ fn yes() -> bool {
     true
 }
 
+impl PluginSettings {
+    /// Nothing is granted.
+    pub(crate) fn of_file(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            allow: Vec::new(),
+            enabled: true,
+            limits: Limits::default(),
+            settings: toml::Table::new(),
+        }
+    }
+}
+
 /// `[plugins.NAME.limits]`
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

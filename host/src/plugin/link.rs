@@ -47,25 +47,21 @@ pub(crate) fn link(
     contract::PluginPre::new(pre).map_err(LinkError::Contract)
 }
 
+/// The grants that a component's imports need.
+pub(crate) fn wanted(
+    engine: &wasmtime::Engine,
+    component: &Component,
+) -> Result<Vec<String>, LinkError> {
+    missing(engine, component, &Grants::default())
+}
+
 fn check(
     engine: &wasmtime::Engine,
     component: &Component,
     name: &str,
     grants: &Grants,
 ) -> Result<(), LinkError> {
-    let mut missing = Vec::new();
-    for (import, item) in component.component_type().imports(engine) {
-        // The world's own types are listed too; only interfaces bring functions.
-        if !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
-            continue;
-        }
-        match grants.check(import) {
-            Import::Granted => {}
-            Import::NotGranted(interface) => missing.push(interface),
-            Import::Wasi => return Err(LinkError::Wasi(import.to_owned())),
-            Import::Unknown => return Err(LinkError::Unknown(import.to_owned())),
-        }
-    }
+    let missing = missing(engine, component, grants)?;
     if missing.is_empty() {
         return Ok(());
     }
@@ -79,6 +75,28 @@ fn check(
         name.to_owned(),
         allow.join(", "),
     ))
+}
+
+/// Interfaces that are in the contract, imported, and not granted.
+fn missing(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    grants: &Grants,
+) -> Result<Vec<String>, LinkError> {
+    let mut missing = Vec::new();
+    for (import, item) in component.component_type().imports(engine) {
+        // The world's own types are listed too; only interfaces bring functions.
+        if !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
+            continue;
+        }
+        match grants.check(import) {
+            Import::Granted => {}
+            Import::NotGranted(interface) => missing.push(interface),
+            Import::Wasi => return Err(LinkError::Wasi(import.to_owned())),
+            Import::Unknown => return Err(LinkError::Unknown(import.to_owned())),
+        }
+    }
+    Ok(missing)
 }
 
 /// The list of what there is to grant.

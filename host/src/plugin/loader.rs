@@ -401,7 +401,8 @@ fn reason(error: &LoadError) -> Reason {
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
+/// The bytes of a plugin's file.
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, LoadError> {
     let failed = |error| LoadError::Read(file.to_owned(), error);
     let bytes = std::fs::metadata(file).map_err(failed)?.len();
     if bytes > MAX_FILE_MIB << 20 {
