@@ -35,7 +35,7 @@ const FOLD_BYTES: u64 = 8 << 20;
 pub(super) struct Group {
     durable: AtomicU64,
     waiters: Mutex<Waiters>,
-    /// How long syncs take: a moving average in nanoseconds.
+    /// How long syncs take: a moving average in nanoseconds; 0: none was made yet.
     sync_ns: AtomicU64,
     /// Staged files that the next groups are to sync.
     staged: AtomicU64,
@@ -139,7 +139,9 @@ impl Group {
 
     /// Whether a thread with other things to do may lead.
     fn is_quick(&self) -> bool {
-        self.sync_ns.load(Ordering::Relaxed) <= QUICK_SYNC.as_nanos() as u64
+        let sync_ns = self.sync_ns.load(Ordering::Relaxed);
+        // Where the opening could not sync, nobody knows yet.
+        (1..=QUICK_SYNC.as_nanos() as u64).contains(&sync_ns)
             && self.staged.load(Ordering::Relaxed) == 0
     }
 
