@@ -262,17 +262,17 @@ impl Memory {
                 }
             }
             Change::NoUpload { client, number } => {
-                self.uploads.remove(&(client, number));
+                self.uploads.drop_at(&(client, number), position, durable);
             }
             Change::Forget { client, dropped } => {
                 self.dropped_records |= dropped;
-                self.forget(client);
+                self.forget(client, position);
             }
         }
     }
 
     /// A client's record and uploads go.
-    fn forget(&mut self, client: ClientId) {
+    fn forget(&mut self, client: ClientId, position: Position) {
         if let Some(row) = self.clients.remove(&client) {
             for number in row.kept.keys() {
                 self.overlay.drop_reply(&OperationId {
@@ -287,7 +287,7 @@ impl Memory {
             .map(|(name, _)| *name)
             .collect();
         for name in names {
-            self.uploads.remove(&name);
+            self.uploads.drop_at(&name, position, self.durable);
         }
     }
 

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use sha2::Digest;
 
 use crate::disk::Folder;
-use crate::engine::{Engine, WaitFuture};
+use crate::engine::Engine;
 use crate::memory::{Live, UploadName};
-use crate::wait::block_on;
-use crate::{NotDurable, Sha256, StoreError, UploadError};
+use crate::{Sha256, StoreError, UploadError};
 
 /// What a client tells of an upload when it opens it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -170,7 +169,7 @@ impl Upload {
             self.engine
                 .record_upload(self.name, &self.part, live, None)?,
         );
-        self.wait(position)?;
+        self.engine.wait_for_upload(position)?;
         Ok(durable)
     }
 
@@ -212,7 +211,7 @@ impl Upload {
         let position = self
             .engine
             .record_upload(self.name, &self.part, live, Some(is))?;
-        self.wait(position)?;
+        self.engine.wait_for_upload(position)?;
         Ok(is)
     }
 
@@ -257,15 +256,6 @@ impl Upload {
     /// Drops the upload with its part, in one step: opened again it begins anew.
     pub fn abort(self) {
         self.engine.drop_upload(self.name, &self.part);
-    }
-
-    fn wait(&self, position: crate::Position) -> Result<(), UploadError> {
-        block_on(WaitFuture::new(self.engine.clone(), position))
-            .map(|_| ())
-            .map_err(|error| match error {
-                NotDurable::Unknown(_) => UploadError::ReadOnly,
-                NotDurable::TakenBack(why) => UploadError::Failed(why.into()),
-            })
     }
 }
 

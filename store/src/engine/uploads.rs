@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use sha2::Digest;
 
-use super::Engine;
 use super::checked::READ_BYTES;
+use super::{Engine, WaitFuture};
 use crate::blob::{Blob, Check, Content};
 use crate::change::{Change, UploadRow};
 use crate::disk::Place;
 use crate::memory::{Live, Memory, Slot, Stage, UploadName};
 use crate::staging::StagedFile;
 use crate::upload::{Announced, Upload, UploadState};
-use crate::{ClientId, CommitError, Sha256, StoreError, UploadError};
+use crate::wait::block_on;
+use crate::{ClientId, CommitError, NotDurable, Position, Sha256, StoreError, UploadError};
 
 /// What to do about a slot that is there.
 enum Found {
@@ -25,6 +26,8 @@ enum Found {
     Anew,
     Resume,
     Stands(UploadState),
+    /// All of it, once this commit is durable.
+    Whole(UploadState, Position),
 }
 
 impl Engine {
@@ -42,6 +45,10 @@ impl Engine {
         }
         match found(&memory, name, announced)? {
             Found::Stands(state) => return Ok(state),
+            Found::Whole(state, at) => {
+                drop(memory);
+                return self.wait_for_upload(at).map(|()| state);
+            }
             Found::Resume => {}
             Found::Anew => {
                 self.commit_changes(&mut memory, vec![Change::NoUpload { client, number }])
@@ -93,6 +100,7 @@ impl Engine {
                     length,
                     sha256,
                     crc32c,
+                    ..
                 } => (slot.part.clone(), length, sha256, crc32c, slot.is_old),
                 Stage::Consumed { by, .. } => return Err(UploadError::Consumed { number, by }),
                 Stage::Busy | Stage::Resting(_) => return Err(UploadError::NotReady { number }),
@@ -275,7 +283,7 @@ impl Engine {
         part: &Arc<str>,
         live: &Live,
         complete: Option<Sha256>,
-    ) -> Result<crate::Position, UploadError> {
+    ) -> Result<Position, UploadError> {
         let mut memory = self.memory();
         let now_ms = memory.uptime_ms;
         let Some(slot) = memory
@@ -304,6 +312,7 @@ impl Engine {
         if let (Some((sha256, crc32c)), Some(slot)) = (done, memory.uploads.get_mut(&name)) {
             slot.is_old = false;
             slot.stage = Stage::Complete {
+                at: position,
                 length: live.written,
                 sha256,
                 crc32c,
@@ -336,11 +345,7 @@ impl Engine {
     pub(crate) fn rest_upload(&self, name: UploadName, part: &Arc<str>, live: Option<Box<Live>>) {
         let mut memory = self.memory();
         let now_ms = memory.uptime_ms;
-        if let Some(slot) = memory
-            .uploads
-            .get_mut(&name)
-            .filter(|slot| slot.part == *part && matches!(slot.stage, Stage::Busy))
-        {
+        if let Some(slot) = memory.uploads.sent_by(&name, part) {
             slot.written = live.as_ref().map_or(slot.durable, |live| live.written);
             slot.moved_ms = now_ms;
             slot.stage = Stage::Resting(live);
@@ -367,6 +372,16 @@ impl Engine {
         self.pass_on();
     }
 
+    /// *Blocking*, until what was said of an upload is durable.
+    pub(crate) fn wait_for_upload(self: &Arc<Self>, position: Position) -> Result<(), UploadError> {
+        block_on(WaitFuture::new(self.clone(), position))
+            .map(|_| ())
+            .map_err(|error| match error {
+                NotDurable::Unknown(_) => UploadError::ReadOnly,
+                NotDurable::TakenBack(why) => UploadError::Failed(why.into()),
+            })
+    }
+
     pub(crate) fn disk(&self) -> &crate::disk::Disk {
         &self.disk
     }
@@ -383,7 +398,9 @@ fn found(memory: &Memory, name: UploadName, announced: Announced) -> Result<Foun
             Err(UploadError::NumberReused { number: name.1 })
         }
         Stage::Consumed { by, .. } => Ok(Found::Stands(UploadState::Consumed { number: by })),
-        Stage::Complete { length, sha256, .. } => {
+        Stage::Complete {
+            at, length, sha256, ..
+        } => {
             let is = Announced {
                 length: Some(length),
                 sha256: Some(sha256),
@@ -391,7 +408,7 @@ fn found(memory: &Memory, name: UploadName, announced: Announced) -> Result<Foun
             if announced.contradicts(is) {
                 return Err(UploadError::NumberReused { number: name.1 });
             }
-            Ok(Found::Stands(UploadState::Complete { length, sha256 }))
+            Ok(Found::Whole(UploadState::Complete { length, sha256 }, at))
         }
         Stage::Resting(_) => {
             let too_short = announced.length.is_some_and(|length| length < slot.written);

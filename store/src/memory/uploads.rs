@@ -34,8 +34,9 @@ pub(crate) enum Stage {
     Busy,
     /// It rests; what is known of the bytes, unless they are from before a restart.
     Resting(Option<Box<Live>>),
-    /// All is on disk.
+    /// All came, and is on disk with this commit.
     Complete {
+        at: Position,
         length: u64,
         sha256: Sha256,
         crc32c: u32,
@@ -70,6 +71,7 @@ impl Slot {
     pub(crate) fn of(row: &UploadRow) -> Self {
         let stage = match (row.complete, row.sha256) {
             (Some(crc32c), Some(sha256)) => Stage::Complete {
+                at: Position(0),
                 length: row.durable,
                 sha256,
                 crc32c,
@@ -122,6 +124,12 @@ impl Slot {
         {
             self.stage = *was;
         }
+        // The bytes are on disk all the same; their sender says again that they are all.
+        if let Stage::Complete { at, .. } = self.stage
+            && at > durable
+        {
+            self.stage = Stage::Resting(None);
+        }
     }
 
     pub(crate) fn is_complete(&self) -> bool {
@@ -135,36 +143,65 @@ impl Slot {
 
 /// All uploads.
 #[derive(Default)]
-pub(crate) struct Uploads(BTreeMap<UploadName, Slot>);
+pub(crate) struct Uploads {
+    all: BTreeMap<UploadName, Slot>,
+    /// Those that were dropped by commits which may yet be taken back.
+    dropped: Vec<(Position, UploadName, Slot)>,
+}
 
 impl Uploads {
     pub(crate) fn get(&self, name: &UploadName) -> Option<&Slot> {
-        self.0.get(name)
+        self.all.get(name)
     }
 
     pub(crate) fn get_mut(&mut self, name: &UploadName) -> Option<&mut Slot> {
-        self.0.get_mut(name)
+        self.all.get_mut(name)
     }
 
     pub(crate) fn insert(&mut self, name: UploadName, slot: Slot) {
-        self.0.insert(name, slot);
+        self.all.insert(name, slot);
     }
 
     pub(crate) fn remove(&mut self, name: &UploadName) -> Option<Slot> {
-        self.0.remove(name)
+        self.all.remove(name)
+    }
+
+    /// The commit at this position drops it.
+    pub(crate) fn drop_at(&mut self, name: &UploadName, at: Position, durable: Position) {
+        self.dropped.retain(|(at, ..)| *at > durable);
+        let gone = self.all.remove(name);
+        self.dropped.extend(gone.map(|slot| (at, *name, slot)));
+    }
+
+    /// The slot of somebody who sends, also where it was dropped meanwhile.
+    pub(crate) fn sent_by(&mut self, name: &UploadName, part: &str) -> Option<&mut Slot> {
+        let dropped = self.dropped.iter_mut();
+        let dropped = dropped.filter(|(_, of, _)| of == name);
+        self.all
+            .get_mut(name)
+            .into_iter()
+            .chain(dropped.map(|(.., slot)| slot))
+            .find(|slot| *slot.part == *part && matches!(slot.stage, Stage::Busy))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&UploadName, &Slot)> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Commits after `durable` never were.
     pub(crate) fn take_back(&mut self, durable: Position) {
-        self.0.values_mut().for_each(|slot| slot.take_back(durable));
+        for (at, name, slot) in std::mem::take(&mut self.dropped) {
+            if at > durable {
+                self.all.entry(name).or_insert(slot);
+            }
+        }
+        self.all
+            .values_mut()
+            .for_each(|slot| slot.take_back(durable));
     }
 
     pub(crate) fn of_client(&self, client: ClientId) -> impl Iterator<Item = (&UploadName, &Slot)> {
-        self.0.range((
+        self.all.range((
             Bound::Included((client, 0)),
             Bound::Included((client, u64::MAX)),
         ))
@@ -196,7 +233,7 @@ impl Uploads {
 
     /// Those that nobody finished or used for longer than `age_ms`.
     pub(crate) fn aged(&self, now_ms: u64, age_ms: u64) -> Vec<UploadName> {
-        self.0
+        self.all
             .iter()
             .filter(|(_, slot)| matches!(slot.stage, Stage::Resting(_) | Stage::Complete { .. }))
             .filter(|(_, slot)| slot.moved_ms.saturating_add(age_ms) < now_ms)

@@ -136,6 +136,64 @@ fn a_failed_sync_while_room_is_made_ends_the_writing() {
 }
 
 #[test]
+fn an_upload_whose_end_was_taken_back_is_not_complete_and_one_whose_going_was_is_there() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let bytes = noise(1, 1000);
+    let upload = || open_upload(&store, 1, crate::Announced::default());
+    let mut sent = upload();
+    sent.write(&bytes).unwrap();
+    fail(&store, "write log", ErrorKind::StorageFull);
+    assert!(sent.finish(1000, None).is_err());
+    heal(&store);
+    let again = upload();
+    assert_eq!(again.offset(), 1000);
+    again.finish(1000, Some(sha256_of(&bytes))).unwrap();
+
+    fail(&store, "write log", ErrorKind::StorageFull);
+    store.abort_upload(client(1), 1).unwrap();
+    let position = commit(&store, None, |t| stage_append(t, "a", b"x")).unwrap();
+    taken_back(&store, position);
+    heal(&store);
+    assert_eq!(all(&store.upload(client(1), 1).unwrap()), bytes);
+    store.abort_upload(client(1), 1).unwrap();
+    append(&store, "a", b"y");
+    assert_eq!(folder.staged(), 0);
+    assert!(store.upload(client(1), 1).is_err());
+}
+
+#[test]
+fn complete_is_said_of_an_upload_only_when_that_is_durable() {
+    let folder = Folder::new();
+    let store = folder.open();
+    let mut sent = open_upload(&store, 1, crate::Announced::default());
+    sent.write(b"bytes").unwrap();
+    let (say, said) = std::sync::mpsc::channel();
+    std::thread::scope(|threads| {
+        let held = store.engine().hold_writer();
+        threads.spawn(move || sent.finish(5, None).unwrap());
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while store.upload(client(1), 1).is_err() {
+            assert!(std::time::Instant::now() < deadline, "it does not end");
+            std::thread::yield_now();
+        }
+        let store = &store;
+        threads.spawn(move || {
+            let state = store.open_upload(client(1), 1, crate::Announced::default());
+            say.send(state.unwrap()).unwrap();
+        });
+        let early = said.recv_timeout(Duration::from_millis(300));
+        drop(held);
+        store.engine().pass_on();
+        assert!(early.is_err(), "{early:?}");
+    });
+    assert!(matches!(
+        said.recv().unwrap(),
+        crate::UploadState::Complete { length: 5, .. }
+    ));
+}
+
+#[test]
 fn every_way_in_which_a_write_fails_has_its_error() {
     for (kind, is) in [
         (ErrorKind::StorageFull, "full"),
