@@ -183,9 +183,8 @@ impl Session {
         while self.ready
             && let Some(job) = self.queue.front()
         {
-            let unconfirmed = (self.sent.len() + self.window.unconfirmed()) as u64;
             let bytes_after = self.sent_bytes + job.bytes();
-            if unconfirmed >= self.limits.window_operations
+            if !self.has_place()
                 || (bytes_after > self.limits.window_bytes && !self.sent.is_empty())
             {
                 return;
@@ -202,6 +201,12 @@ impl Session {
         }
     }
 
+    /// Whether the device's window has room for one more operation.
+    fn has_place(&self) -> bool {
+        let unconfirmed = (self.sent.len() + self.window.unconfirmed()) as u64;
+        unconfirmed < self.limits.window_operations
+    }
+
     /// Tells a new session what the one before was told.
     fn set_again(&mut self, now: Instant) {
         loop {
@@ -210,6 +215,10 @@ impl Session {
                 .settings
                 .due(|| Box::new(sent.values().map(|job| job.op.as_str())));
             let Some((op, call)) = due else { return };
+            // What is sent again may fill the device's window; then nothing else goes before this either.
+            if !self.has_place() {
+                return;
+            }
             let job = Job::of_client(Ticket::NONE, op, call, now, Duration::ZERO);
             self.send_new(job, now);
         }
