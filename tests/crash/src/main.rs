@@ -78,6 +78,7 @@ fn main() -> ExitCode {
                         ending: options.ending,
                         lives: options.lives,
                         without: options.without.clone(),
+                        failing_disks: true,
                     };
                     match run(&plan) {
                         Ok(met) => *tally.lock().unwrap() += met,

