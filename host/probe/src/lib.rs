@@ -25,10 +25,12 @@ mod refusal;
 mod sniff;
 mod sound;
 mod source;
+mod text;
 
 pub use budget::Budget;
 pub use media::{Checked, Format, Kind, Media, extension_agrees};
 pub use refusal::{Limit, Refusal};
+pub use text::is_text;
 
 use source::Source;
 use std::any::Any;

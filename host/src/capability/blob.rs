@@ -20,9 +20,6 @@ const MAX_READ_BYTES: u32 = 1 << 20;
 /// Up to this many that lie in memory are looked at where the guest runs: another thread would take as long to wake.
 const AT_ONCE_BYTES: usize = 16 << 10;
 
-/// Bytes checked at a time by `is-text`.
-const TEXT_CHUNK_BYTES: usize = 64 << 10;
-
 impl Host for Guest {}
 
 impl Guest {
@@ -113,31 +110,14 @@ fn fill(blob: &Blob, offset: u64, bytes: &mut [u8]) -> std::io::Result<usize> {
     Ok(filled)
 }
 
-/// Whether all of it is UTF-8; reads it in pieces.
+/// Whether all of it is UTF-8.
 fn is_text(blob: &Blob) -> std::io::Result<bool> {
-    let mut buffer = vec![0; TEXT_CHUNK_BYTES];
-    let mut kept = 0;
     let mut offset = 0;
-    loop {
-        let Some(free) = buffer.get_mut(kept..) else {
-            return Ok(false);
-        };
-        let filled = fill(blob, offset, free)?;
+    pixelboy_probe::is_text(|into| {
+        let filled = fill(blob, offset, into)?;
         offset += filled as u64;
-        let end = kept + filled;
-        match std::str::from_utf8(buffer.get(..end).unwrap_or_default()) {
-            Ok(_) => kept = 0,
-            Err(error) if error.error_len().is_some() => return Ok(false),
-            Err(error) => {
-                let valid = error.valid_up_to();
-                buffer.copy_within(valid..end, 0);
-                kept = end - valid;
-            }
-        }
-        if filled == 0 {
-            return Ok(kept == 0);
-        }
-    }
+        Ok(filled)
+    })
 }
 
 /// Runs what may wait for the disk on a thread that may.

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use pixelboy_probe::{Budget, Refusal};
+use pixelboy_probe::{Budget, Refusal, is_text};
 use pixelboy_store::{Fault, MediaPath, Report};
 
 /// The files of the report that are asked for by path, by folder, or all with `.`.
@@ -52,34 +52,13 @@ pub(super) fn kind(folder: &Path, path: &MediaPath) -> Result<&'static str, Stri
         Ok(found) => Ok(found.kind.name()),
         Err(Refusal::Empty) => Ok("text"),
         Err(refusal @ Refusal::UnknownFormat { .. }) => {
-            if is_text(open()?).map_err(|error| error.to_string())? {
+            let mut file = open()?;
+            if is_text(|into| file.read(into)).map_err(|error| error.to_string())? {
                 Ok("text")
             } else {
                 Err(refusal.to_string())
             }
         }
         Err(refusal) => Err(refusal.to_string()),
-    }
-}
-
-/// Whether all of it is UTF-8; reads it in pieces.
-fn is_text(mut file: File) -> std::io::Result<bool> {
-    let mut buffer = vec![0; 64 << 10];
-    let mut kept = 0;
-    loop {
-        let filled = file.read(buffer.get_mut(kept..).unwrap_or_default())?;
-        let end = kept + filled;
-        match std::str::from_utf8(buffer.get(..end).unwrap_or_default()) {
-            Ok(_) => kept = 0,
-            Err(error) if error.error_len().is_some() => return Ok(false),
-            Err(error) => {
-                let valid = error.valid_up_to();
-                buffer.copy_within(valid..end, 0);
-                kept = end - valid;
-            }
-        }
-        if filled == 0 {
-            return Ok(kept == 0);
-        }
     }
 }
